@@ -1,0 +1,54 @@
+package host
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Host is one machine. Its MAC is the key under which it is stored.
+type Host struct {
+	MAC      MAC        `json:"mac"`
+	UUID     UUID       `json:"uuid,omitzero"`      // SMBIOS; zero until the machine has told it
+	Name     string     `json:"name,omitempty"`     // hostname, inventory name and Nomad node name; given at admission
+	Role     string     `json:"role,omitempty"`     // key of the configuration's roles
+	Address  netip.Addr `json:"address,omitzero"`   // last lease
+	Platform string     `json:"platform,omitempty"` // what the firmware said it is: see boot.Platform
+
+	State    State     `json:"state"`
+	Since    time.Time `json:"since"`             // when State was entered
+	Deadline time.Time `json:"deadline,omitzero"` // when State must be left; zero means never
+	Failure  *Failure  `json:"failure,omitempty"` // set in Failed only
+	Held     string    `json:"held,omitempty"`    // why a Seen host cannot go on
+	Progress Progress  `json:"progress,omitzero"` // what goes on inside State
+
+	Grant     *Grant     `json:"grant,omitempty"`     // the last one made
+	Session   *Session   `json:"session,omitempty"`   // of the agent that runs on it
+	Enrolment *Enrolment `json:"enrolment,omitempty"` // of the system installed last
+	Inventory *Inventory `json:"inventory,omitempty"` // as the agent last reported
+	Node      string     `json:"node,omitempty"`      // Nomad node ID
+
+	FirstSeen time.Time `json:"first_seen,omitzero"`
+	LastSeen  time.Time `json:"last_seen,omitzero"`
+}
+
+// Label is how messages call the host: its name, or its MAC before it has one.
+func (h Host) Label() string {
+	if h.Name != "" {
+		return h.Name
+	}
+	return h.MAC.String()
+}
+
+// Failure says in which state a host failed and why.
+type Failure struct {
+	In     State  `json:"in"`
+	Reason string `json:"reason"`
+}
+
+// Progress is the part of a state that is under way, for display only.
+type Progress struct {
+	Step string `json:"step,omitempty"` // "packages", "grub": constant words
+	Text string `json:"text,omitempty"` // what a person reads: "linux6.1-6.1.140_1"
+	Done int64  `json:"done,omitempty"`
+	Of   int64  `json:"of,omitempty"` // zero when unknown
+}

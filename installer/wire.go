@@ -1,0 +1,93 @@
+package installer
+
+import "provision.internal/host"
+
+// The agent's protocol: JSON over TLS (pinned to the appliance's authority),
+// POST only, below boot.AgentPath. Every request but hello carries the session
+// in "Authorization: Bearer TOKEN". Refusals are {"error": "…"} with status
+// 403 (final) or 409 (state changed); 5xx and network faults are worth a retry.
+const (
+	HelloPath    = "hello"
+	GrantPath    = "grant"
+	ReportPath   = "report"
+	FinishedPath = "finished"
+	FailedPath   = "failed"
+)
+
+// Hello opens a session. Secret is random, made at the agent's start and kept
+// in its memory only: see host.Claim.
+type Hello struct {
+	MAC       host.MAC       `json:"mac"`
+	Secret    string         `json:"secret"`
+	Version   string         `json:"version"`
+	Inventory host.Inventory `json:"inventory"`
+}
+
+// Action is what the agent does after hello.
+type Action string
+
+// The actions.
+const (
+	ActionWait    Action = "wait"    // ask again after RetryAfter seconds
+	ActionInstall Action = "install" // take the grant for Disk
+	ActionReboot  Action = "reboot"  // nothing to do here: boot from disk
+)
+
+// Welcome answers Hello.
+type Welcome struct {
+	Session    string `json:"session"`
+	Action     Action `json:"action"`
+	Host       string `json:"host"`
+	Disk       string `json:"disk"`        // serial of the disk that the plan will name
+	RetryAfter int    `json:"retry_after"` // seconds
+	Reason     string `json:"reason"`
+}
+
+// TakeGrant asks for the plan. The appliance burns the grant before it answers;
+// the same secret may ask again.
+type TakeGrant struct {
+	Secret string    `json:"secret"`
+	UUID   host.UUID `json:"uuid"`
+	Disk   string    `json:"disk"`
+}
+
+// Report carries progress and log lines. Sequence counts from 1 so that a
+// repeated report is stored once.
+type Report struct {
+	Sequence uint64        `json:"sequence"`
+	Progress host.Progress `json:"progress"`
+	Lines    []string      `json:"lines"`
+}
+
+// Finished says that the disk is bootable; the agent reboots after the answer.
+type Finished struct {
+	Seconds float64 `json:"seconds"`
+}
+
+// Failed says that the install is given up.
+type Failed struct {
+	Step   string `json:"step"`
+	Reason string `json:"reason"`
+}
+
+// The first boot's protocol, below boot.EnrolPath.
+const (
+	EnrolPath  = "host"
+	StatusPath = "status"
+)
+
+// Enrol is sent by the installed system at its first boot. Request is a PEM
+// certificate request for the key that the machine made itself.
+type Enrol struct {
+	Token   string `json:"token"`
+	Host    string `json:"host"`
+	Request string `json:"request"`
+}
+
+// Enrolled answers Enrol. Files are written by the first-boot service before it
+// starts Nomad: configuration, certificate, introduction token.
+type Enrolled struct {
+	Certificate string `json:"certificate"`
+	CA          string `json:"ca"`
+	Files       []File `json:"files"`
+}
