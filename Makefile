@@ -1,0 +1,85 @@
+# `make` alone lists the targets. Everything here may be run again at any time.
+
+SHELL      := /bin/bash
+.DEFAULT_GOAL := help
+ROOT       := $(shell [ "$$(id -u)" = 0 ] || echo sudo env "PATH=$$PATH" "HOME=$$HOME")
+VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS    := -s -w -X main.version=$(VERSION)
+EMBEDDED   := images/embedded/files
+GO_FILES   := $(shell git ls-files -co --exclude-standard '*.go' 2>/dev/null) go.mod go.sum
+EMBED_SRC  := $(shell git ls-files -co --exclude-standard 2>/dev/null | grep -E '/(scripts|templates|testdata)/|\.(tmpl|ipxe|hcl|sh)$$')
+
+# What the build, the virtual rack and the tests use from Debian. None of these
+# packages starts a service.
+PACKAGES := qemu-system-x86 qemu-utils ovmf seabios ipxe ipxe-qemu \
+	grub2-common grub-pc-bin grub-efi-amd64-bin dosfstools mtools e2fsprogs fdisk xz-utils zstd cpio kmod \
+	iproute2 nftables ethtool iputils-ping tcpdump curl busybox-static shellcheck \
+	isc-dhcp-client udhcpc dhcpcd-base tftp-hpa dnsmasq-base
+
+# The peers of bench-peers. Their services are kept from starting.
+PEERS := kea-dhcp4-server kea-admin isc-dhcp-server tftpd-hpa nginx-light
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: deps build ## the main job, end to end, in a virtual rack
+	$(ROOT) bin/lab demo
+
+.PHONY: test
+test: deps build lint ## everything: linters, unit tests under the race detector, end-to-end runs
+	$(ROOT) go test -race -timeout 30m $$(go list ./... | grep -v /e2e)
+	$(ROOT) go test -timeout 60m -count=1 -v ./e2e
+
+.PHONY: e2e
+e2e: deps build ## the end-to-end runs alone: real firmware in virtual machines
+	$(ROOT) go test -timeout 60m -count=1 -v ./e2e
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck, shellcheck
+	@test -z "$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))" || { gofmt -l .; echo "run gofmt -w on the files above"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	git ls-files -co --exclude-standard '*.sh' .ci/run | xargs -r shellcheck
+
+.PHONY: bench
+bench: build ## Go benchmarks of every package
+	$(ROOT) go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v /e2e)
+
+.PHONY: bench-peers
+bench-peers: deps peers build ## our servers beside Debian's in one run; prints ratios
+	$(ROOT) bin/lab bench-peers
+
+.PHONY: fuzz
+fuzz: build ## every fuzz target for FUZZTIME (default 10s)
+	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -h '^func Fuzz' $$pkg/*_test.go | sed 's/func \(Fuzz[A-Za-z0-9_]*\).*/\1/'); do \
+	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$pkg || exit 1; done; done
+
+.PHONY: build
+build: bin/provision bin/lab ## bin/provision and bin/lab, with the loaders and agents embedded
+
+LOADERS := $(EMBEDDED)/undionly.kpxe $(EMBEDDED)/snponly.efi
+AGENTS  := $(EMBEDDED)/agent-amd64 $(EMBEDDED)/agent-arm64
+
+$(EMBEDDED)/%: /usr/lib/ipxe/%
+	install -m 0644 $< $@
+
+$(EMBEDDED)/agent-%: $(GO_FILES) $(EMBED_SRC)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/agent
+
+bin/provision bin/lab: bin/%: $(GO_FILES) $(EMBED_SRC) $(LOADERS) $(AGENTS)
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
+
+.PHONY: deps
+deps: ## install what build, rack and tests need from Debian; quick when present
+	@scripts/debian-packages.sh $(PACKAGES)
+
+.PHONY: peers
+peers: ## install the servers that bench-peers compares with, without starting them
+	@scripts/debian-packages.sh $(PEERS)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin build $(LOADERS) $(AGENTS)
