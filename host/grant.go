@@ -41,7 +41,8 @@ type Grant struct {
 	By      string    `json:"by"` // who made it
 	Made    time.Time `json:"made"`
 	Expires time.Time `json:"expires"`
-	Disk    string    `json:"disk,omitempty"` // serial; empty until the operator names it or the agent's inventory tells
+	Disk    string    `json:"disk,omitempty"`    // serial; empty until the operator names it or the agent's inventory tells
+	Foreign bool      `json:"foreign,omitempty"` // the operator named Disk in the very command: a foreign signature on it may be wiped
 	Burned  time.Time `json:"burned,omitzero"`
 	Claim   Digest    `json:"claim,omitzero"` // of the agent that burned it
 }
