@@ -34,3 +34,15 @@ type NIC struct {
 	Link bool   `json:"link"`
 	Boot bool   `json:"boot,omitempty"` // the one that the machine booted from
 }
+
+// ID is what names d in grants and plans: its serial, or, for a disk that has
+// none (a plain virtio disk), its WWN, or else its path. It is empty when there
+// is nothing stable to name it by: such a disk is never written.
+func (d Disk) ID() string {
+	for _, id := range []string{d.Serial, d.WWN, d.Path} {
+		if id != "" {
+			return id
+		}
+	}
+	return ""
+}

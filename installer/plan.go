@@ -27,7 +27,7 @@ type Plan struct {
 
 // Disk names the one disk that may be written.
 type Disk struct {
-	Serial  string `json:"serial"`
+	Serial  string `json:"serial"`            // host.Disk.ID: what stands for the serial of a disk without one
 	Size    uint64 `json:"size"`              // as the inventory said; another size is refused
 	Foreign bool   `json:"foreign,omitempty"` // the operator named this serial: a foreign signature may be wiped
 }
@@ -57,7 +57,8 @@ type File struct {
 // FirstBoot is what the first-boot service needs. CA is the appliance's
 // authority (PEM), the only one that the service trusts.
 type FirstBoot struct {
-	URL   string `json:"url"` // https://ADDRESS:PORT
+	URL   string `json:"url"`  // https://ADDRESS:PORT
+	HTTP  string `json:"http"` // http://ADDRESS:PORT: tells the time, without which no certificate is valid
 	CA    string `json:"ca"`
 	Token string `json:"token"` // one use
 }

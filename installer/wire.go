@@ -7,6 +7,7 @@ import "provision.internal/host"
 // in "Authorization: Bearer TOKEN". Refusals are {"error": "…"} with status
 // 403 (final) or 409 (state changed); 5xx and network faults are worth a retry.
 const (
+	AgentPrefix  = "/agent/v1/" // boot.AgentPath, which this package may not import
 	HelloPath    = "hello"
 	GrantPath    = "grant"
 	ReportPath   = "report"
@@ -72,8 +73,9 @@ type Failed struct {
 
 // The first boot's protocol, below boot.EnrolPath.
 const (
-	EnrolPath  = "host"
-	StatusPath = "status"
+	EnrolPrefix = "/enrol/v1/" // boot.EnrolPath
+	EnrolPath   = "host"
+	StatusPath  = "status"
 )
 
 // Enrol is sent by the installed system at its first boot. Request is a PEM
@@ -90,4 +92,14 @@ type Enrolled struct {
 	Certificate string `json:"certificate"`
 	CA          string `json:"ca"`
 	Files       []File `json:"files"`
+}
+
+// Status is what the first boot tells of itself: lines for the host's log, and
+// at the end whether Nomad was started. The token authorises it, used or not,
+// until it expires; the answer is empty.
+type Status struct {
+	Token string   `json:"token"`
+	Host  string   `json:"host"`
+	Lines []string `json:"lines,omitempty"`
+	Done  bool     `json:"done,omitempty"` // Nomad is configured and enabled; the service removes itself
 }

@@ -1,0 +1,25 @@
+package installer
+
+// Paths on the installed system. The agent writes the first ones when it
+// installs; the first boot writes and removes the rest.
+const (
+	AgentBinary = "/usr/libexec/provision-agent"
+	EnrolFile   = "/etc/provision/enrol.json" // FirstBoot and the host's name; 0600, deleted after use
+
+	FirstBootService = "provision-firstboot"
+	ServiceDir       = "/etc/sv"
+	EnabledDir       = "/etc/runit/runsvdir/default"
+
+	HostKey         = "/etc/nomad.d/tls/host.key" // made by the machine itself, 0600
+	HostCertificate = "/etc/nomad.d/tls/host.pem"
+	HostCA          = "/etc/nomad.d/tls/ca.pem"
+
+	NomadService = "nomad"
+	EnrolledMark = "/var/lib/provision/enrolled"
+)
+
+// EnrolConfig is the content of EnrolFile.
+type EnrolConfig struct {
+	Host string `json:"host"`
+	FirstBoot
+}
