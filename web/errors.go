@@ -1,0 +1,63 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+
+	"provision.internal/host"
+)
+
+// Code sorts refusals for programs. The command line's exit codes follow it.
+type Code string
+
+// The codes.
+const (
+	CodeInvalid  Code = "invalid"  // the request makes no sense
+	CodeUnknown  Code = "unknown"  // no such host
+	CodeConflict Code = "conflict" // something else has that name, MAC or role
+	CodeState    Code = "state"    // not possible in the host's state
+	CodeDenied   Code = "denied"
+	CodeInternal Code = "internal"
+)
+
+// Error is a refusal as the client gets it.
+type Error struct {
+	Message string `json:"error"`
+	Code    Code   `json:"code"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// ErrInvalid marks requests that make no sense, whatever the store holds.
+var ErrInvalid = errors.New("invalid request")
+
+// ErrInUse means that another daemon listens on the socket.
+var ErrInUse = errors.New("another provision serve listens there")
+
+// ErrUnreachable means that no daemon answers on the socket.
+var ErrUnreachable = errors.New("no daemon answers")
+
+// codes maps what the handlers return. Order matters: the first that matches
+// wins.
+var codes = []struct {
+	err    error
+	code   Code
+	status int
+}{
+	{ErrInvalid, CodeInvalid, http.StatusBadRequest},
+	{host.ErrUnknown, CodeUnknown, http.StatusNotFound},
+	{host.ErrExists, CodeConflict, http.StatusConflict},
+	{host.ErrIdentity, CodeConflict, http.StatusConflict},
+	{host.ErrTransition, CodeState, http.StatusConflict},
+	{host.ErrGrant, CodeState, http.StatusConflict},
+	{host.ErrDenied, CodeDenied, http.StatusForbidden},
+}
+
+func codeOf(err error) (Code, int) {
+	for _, c := range codes {
+		if errors.Is(err, c.err) {
+			return c.code, c.status
+		}
+	}
+	return CodeInternal, http.StatusInternalServerError
+}
