@@ -1,0 +1,132 @@
+package tftp
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/pin/tftp/v3"
+)
+
+// What clients are told; the log has more.
+var (
+	errNotFound   = errors.New("file not found")
+	errUnreadable = errors.New("the file cannot be read; see the server's log")
+)
+
+// serve is the library's read handler: it runs one transfer. The error goes to the
+// client, with code 1.
+func (s *Server) serve(ticket string, to io.ReaderFrom) error {
+	g := s.gate.Load()
+	t := g.find(ticket)
+	n, err := s.send(t, to)
+	aborted, probe := clientError(err)
+	s.ended(t, n, probe, err)
+	g.end(t, aborted)
+	if errors.Is(err, errNotFound) {
+		return errNotFound
+	}
+	if err != nil {
+		return errUnreadable
+	}
+	return nil
+}
+
+// send opens the session's file and gives it to the library.
+func (s *Server) send(t *session, to io.ReaderFrom) (int64, error) {
+	f, size, err := open(s.Files, t.request.name)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	to.(tftp.OutgoingTransfer).SetSize(size)
+	body := body{file: f, session: t, server: s}
+	n, err := to.ReadFrom(&body)
+	if err != nil {
+		// The block that was read last is not acknowledged.
+		n = body.acknowledged
+	}
+	return n, cmp.Or(body.err, err)
+}
+
+// ended reports a session's end.
+func (s *Server) ended(t *session, n int64, probe bool, err error) {
+	done := Transfer{Peer: t.key.client, File: t.key.file, Bytes: n, Took: time.Since(t.begun), Probe: probe, Err: err}
+	s.count.bytes.Add(uint64(n))
+	switch {
+	case probe:
+		done.Err = nil
+		s.count.probes.Add(1)
+	case err != nil:
+		s.count.failed.Add(1)
+		s.Log.Warn("tftp transfer failed", "peer", done.Peer, "file", done.File, "bytes", n, "err", err)
+	default:
+		s.count.finished.Add(1)
+	}
+	if s.Done != nil {
+		s.Done(done)
+	}
+}
+
+// clientError says whether err is an ERROR packet of the client's, and whether that is the
+// end of a size probe: EDK2 sends code 8, other ROMs 0, before any data. The library keeps
+// both numbers in the text only.
+func clientError(err error) (aborted, probe bool) {
+	if err == nil {
+		return false, false
+	}
+	var block, code int
+	if _, scan := fmt.Sscanf(err.Error(), "sending block %d: code=%d, error:", &block, &code); scan != nil {
+		return false, false
+	}
+	return true, block == 0 && (code == codeOptions || code == 0)
+}
+
+// open gives a regular file. A FIFO or device below the root is looked at first, since
+// opening it could block for ever.
+func open(files fs.FS, name string) (fs.File, int64, error) {
+	info, err := fs.Stat(files, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, 0, errNotFound
+	case err != nil:
+		return nil, 0, err
+	case !info.Mode().IsRegular():
+		return nil, 0, errNotFound
+	}
+	f, err := files.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}
+
+// body is a file as the library reads it: a block when the one before was
+// acknowledged.
+type body struct {
+	file         io.Reader
+	session      *session
+	server       *Server
+	read         int64
+	acknowledged int64
+	err          error // of the file, which the client is not told
+}
+
+// Read notes that the client is alive, and ends the transfer when the server must stop.
+func (b *body) Read(p []byte) (int, error) {
+	if b.server.late.Load() {
+		return 0, errStopping
+	}
+	b.session.active.Store(time.Now().UnixNano())
+	b.acknowledged = b.read
+	n, err := b.file.Read(p)
+	b.read += int64(n)
+	if err != nil && err != io.EOF {
+		b.err = fmt.Errorf("read %s: %w", b.session.key.file, err)
+		return n, errUnreadable
+	}
+	return n, err
+}
