@@ -1,0 +1,109 @@
+package xbps
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+)
+
+// maxEntries bounds the files of one tarball: what is remembered of each costs
+// memory.
+const maxEntries = 2 << 20
+
+// Tarball reads a tar file from someone else, in any compression. It refuses
+// what would write outside of the tree that it is unpacked to, or make devices
+// there: see Next.
+type Tarball struct {
+	stream io.ReadCloser
+	tar    *tar.Reader
+	seen   map[string]fs.FileMode // type of what each path is
+}
+
+// OpenTarball reads r, which may become at most limit bytes when it is decompressed.
+func OpenTarball(r io.Reader, limit int64) (*Tarball, error) {
+	stream, err := Decompress(r, limit)
+	if err != nil {
+		return nil, err
+	}
+	return &Tarball{stream: stream, tar: tar.NewReader(stream), seen: map[string]fs.FileMode{}}, nil
+}
+
+// Next goes to the next file, io.EOF at the end. Errors are: an absolute
+// path or one with "..", a path through a symbolic link of the same tarball, a file
+// given twice, a hard link to anything but an earlier regular file, and a device,
+// pipe or socket. The tree's root is skipped.
+func (t *Tarball) Next() (File, error) {
+	for {
+		h, err := t.tar.Next()
+		if err != nil {
+			return File{}, err
+		}
+		f, err := t.file(h)
+		if err != nil {
+			return File{}, fmt.Errorf("%q: %w", h.Name, err)
+		}
+		if f.Path != "" {
+			return f, nil
+		}
+	}
+}
+
+func (t *Tarball) file(h *tar.Header) (File, error) {
+	name, err := cleanPath(h.Name)
+	if err != nil {
+		return File{}, err
+	}
+	f := File{Path: name, UID: h.Uid, GID: h.Gid, Mode: h.FileInfo().Mode() &^ fs.ModeType}
+	switch h.Typeflag {
+	case tar.TypeReg:
+		f.Size = h.Size
+	case tar.TypeDir:
+		f.Mode |= fs.ModeDir
+	case tar.TypeSymlink:
+		f.Mode |= fs.ModeSymlink
+		if f.Target = h.Linkname; f.Target == "" || strings.ContainsRune(f.Target, 0) {
+			return File{}, errors.New("symbolic link without a target")
+		}
+	case tar.TypeLink:
+		if f.Link, err = cleanPath(h.Linkname); err != nil {
+			return File{}, fmt.Errorf("hard link: %w", err)
+		}
+		if mode, ok := t.seen[f.Link]; !ok || !mode.IsRegular() {
+			return File{}, fmt.Errorf("hard link to %q, which is no earlier file of the tarball", h.Linkname)
+		}
+	default:
+		return File{}, fmt.Errorf("files of the type %q are refused", h.Typeflag)
+	}
+	if name == "" && !f.Mode.IsDir() {
+		return File{}, errors.New("the root is no directory")
+	}
+	return f, t.remember(f)
+}
+
+func (t *Tarball) remember(f File) error {
+	if len(t.seen) >= maxEntries {
+		return fmt.Errorf("more than %d files", maxEntries)
+	}
+	for i, c := range f.Path {
+		if c != '/' {
+			continue
+		}
+		if mode, ok := t.seen[f.Path[:i]]; ok && !mode.IsDir() {
+			return fmt.Errorf("its parent %q is no directory", f.Path[:i])
+		}
+	}
+	if mode, ok := t.seen[f.Path]; ok && !(mode.IsDir() && f.Mode.IsDir()) {
+		return errors.New("given twice")
+	}
+	t.seen[f.Path] = f.Mode.Type()
+	return nil
+}
+
+// Read reads the content of the file that Next returned last.
+func (t *Tarball) Read(p []byte) (int, error) { return t.tar.Read(p) }
+
+// Close releases the decoder.
+func (t *Tarball) Close() error { return t.stream.Close() }
