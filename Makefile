@@ -62,11 +62,14 @@ fuzz: build ## every fuzz target for FUZZTIME (default 10s)
 .PHONY: build
 build: bin/provision bin/lab ## bin/provision and bin/lab, with the loaders and agents embedded
 
-LOADERS := $(EMBEDDED)/undionly.kpxe $(EMBEDDED)/snponly.efi
+LOADERS := $(EMBEDDED)/undionly.kpxe $(EMBEDDED)/snponly.efi $(EMBEDDED)/arm64.efi
 AGENTS  := $(EMBEDDED)/agent-amd64 $(EMBEDDED)/agent-arm64
 
 $(EMBEDDED)/%: /usr/lib/ipxe/%
 	install -m 0644 $< $@
+
+$(EMBEDDED)/arm64.efi:
+	scripts/debian-arm64-file.sh grub-efi-arm64-bin ./usr/lib/grub/arm64-efi/monolithic/grubnetaa64.efi $@ build/arm64
 
 $(EMBEDDED)/agent-%: $(GO_FILES) $(EMBED_SRC)
 	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/agent
