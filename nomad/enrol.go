@@ -1,0 +1,29 @@
+package nomad
+
+import (
+	"cmp"
+	"context"
+	"time"
+)
+
+// introductionLife covers the time from a host's first boot to its client's
+// first registration, with the client's own retries.
+const introductionLife = 15 * time.Minute
+
+// Enrol prepares the cluster for a fresh installation of h and returns the files
+// that its client needs: stale records are purged, and an introduction token is
+// made where the configuration asks for it. previous is the host's node ID of
+// before, if any. See PurgeStale for when to call it.
+func (c *Cluster) Enrol(ctx context.Context, h Client, previous string) ([]File, error) {
+	if err := c.PurgeStale(ctx, h.Name, previous); err != nil {
+		return nil, err
+	}
+	if c.cfg.Introduction {
+		var err error
+		h.Token, err = c.Introduce(ctx, h.Name, cmp.Or(h.Pool, c.cfg.pool()), introductionLife)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return c.cfg.ClientConfig(h)
+}

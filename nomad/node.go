@@ -1,0 +1,142 @@
+package nomad
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/nomad/api"
+)
+
+// Node is a cluster member as the cluster sees it.
+type Node struct {
+	ID, Name, Pool string
+	Status         string // initializing, ready, down, disconnected
+	Eligible       bool
+	Drivers        map[string]string // detected ones; why one is not healthy, "" when it is
+
+	created, modified uint64
+}
+
+func nodeOf(s *api.NodeListStub) Node {
+	n := Node{
+		ID: s.ID, Name: s.Name, Pool: s.NodePool, Status: s.Status,
+		Eligible: s.SchedulingEligibility == api.NodeSchedulingEligible,
+		Drivers:  map[string]string{},
+		created:  s.CreateIndex, modified: s.ModifyIndex,
+	}
+	for name, d := range s.Drivers {
+		switch {
+		case d == nil || !d.Detected:
+		case d.Healthy:
+			n.Drivers[name] = ""
+		default:
+			n.Drivers[name] = cmp.Or(d.HealthDescription, "unhealthy")
+		}
+	}
+	return n
+}
+
+// obstacle says why n cannot take a job that needs drivers; empty when it can.
+func (n Node) obstacle(drivers []string) string {
+	switch {
+	case n.Status != api.NodeStatusReady:
+		return "the node is " + cmp.Or(n.Status, "unknown")
+	case !n.Eligible:
+		return "the node is not eligible for work: run nomad node eligibility -enable " + n.ID
+	}
+	for _, d := range drivers {
+		why, detected := n.Drivers[d]
+		switch {
+		case !detected:
+			return fmt.Sprintf("the node has no task driver %s: install it, or change the job", d)
+		case why != "":
+			return fmt.Sprintf("the task driver %s is not healthy: %s", d, why)
+		}
+	}
+	return ""
+}
+
+// named returns the newest node record with the name. Older ones belong to
+// former installations of the host that nobody purged; they may still be called
+// ready until their heartbeat is missed.
+func (v *view) named(name string) (newest Node, ok bool) {
+	for _, n := range v.nodes {
+		if n.Name == name && (!ok || n.created > newest.created) {
+			newest, ok = n, true
+		}
+	}
+	return newest, ok
+}
+
+// WaitNode returns when the node called name is ready, eligible and has the
+// healthy drivers. When ctx ends first, the error says what was missing.
+func (c *Cluster) WaitNode(ctx context.Context, name string, drivers ...string) (Node, error) {
+	w, stop := c.view.wait(name, "")
+	defer stop()
+	for {
+		c.view.mu.Lock()
+		n, known := c.view.named(name)
+		listed, trouble := c.view.listed, c.view.trouble
+		c.view.mu.Unlock()
+
+		missing := "it has not registered: look at the nomad service on the host (sv status nomad, /var/log/nomad)"
+		switch {
+		case trouble != nil:
+			missing = trouble.Error()
+		case !listed:
+			missing = "the cluster at " + c.cfg.Address + " has not answered yet"
+		case known:
+			missing = n.obstacle(drivers)
+		}
+		if known && missing == "" {
+			return n, nil
+		}
+		select {
+		case <-w.wake:
+		case <-ctx.Done():
+			return n, fmt.Errorf("wait for node %s: %s: %w", name, missing, context.Cause(ctx))
+		}
+	}
+}
+
+// PurgeStale removes the records that former installations of a host left
+// under its name, before it joins again: otherwise the old record and the new
+// one are listed side by side, and an old identity locks the new one out.
+// previous is the node ID that the host had before, if known. A living node
+// that is not it belongs to another machine: ErrNameTaken. Call it before a
+// fresh installation joins and not afterwards, when it would purge the node
+// itself.
+func (c *Cluster) PurgeStale(ctx context.Context, name, previous string) error {
+	var stubs []*api.NodeListStub
+	err := c.call(ctx, "list the nodes", func(ctx context.Context) (err error) {
+		stubs, _, err = c.api.Nodes().List(query(ctx))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	stubs = slices.DeleteFunc(stubs, func(s *api.NodeListStub) bool { return s.Name != name })
+	for _, s := range stubs {
+		if s.ID != previous && s.Status != api.NodeStatusDown {
+			return fmt.Errorf("%w: %s is %s as node %s: rename one of them, or stop that node and purge it",
+				ErrNameTaken, name, s.Status, s.ID)
+		}
+	}
+	for _, s := range stubs {
+		err := c.call(ctx, "purge node "+s.ID, func(ctx context.Context) error {
+			_, _, err := c.api.Nodes().Purge(s.ID, query(ctx))
+			if _, body := answer(err); strings.Contains(body, "node not found") {
+				return nil // somebody else did
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		c.view.forget(s.ID)
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package nomad
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"strings"
+	"text/template"
+
+	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/zclconf/go-cty/cty"
+)
+
+//go:embed configure.nomad.hcl
+var defaultTemplate string
+
+// jobValues is what a template sees.
+type jobValues struct {
+	Job  string // the job's ID
+	Node struct{ ID, Name string }
+	Host string
+	Role string
+	Meta map[string]string
+}
+
+// quote returns s as an HCL string that means s, whatever it contains.
+func quote(s string) string {
+	return string(hclwrite.TokensForValue(cty.StringVal(strings.ToValidUTF8(s, "�"))).Bytes())
+}
+
+// loadTemplate reads the template in file, or the embedded one when file is
+// empty, and proves that it can be rendered.
+func loadTemplate(file string) (*template.Template, error) {
+	text := defaultTemplate
+	if file != "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("read the job template: %w", err)
+		}
+		text = string(b)
+	}
+	t, err := template.New("job").
+		Funcs(template.FuncMap{"quote": quote}).Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("job template %s: %w", file, err)
+	}
+	// A misspelt field shows only when it is evaluated. A key of .Meta that the
+	// role does not set shows at each host's own run.
+	if err := t.Option("missingkey=zero").Execute(io.Discard, jobValues{Meta: map[string]string{"key": "value"}}); err != nil {
+		return nil, fmt.Errorf("job template %s: %w", file, err)
+	}
+	return t.Option("missingkey=error"), nil
+}
+
+// render fills the template in for one run.
+func render(t *template.Template, j Job, node Node) (string, error) {
+	v := jobValues{Job: j.ID(), Host: j.Host, Role: j.Role, Meta: maps.Clone(j.Meta)}
+	v.Node.ID, v.Node.Name = node.ID, node.Name
+	var b strings.Builder
+	if err := t.Execute(&b, v); err != nil {
+		return "", fmt.Errorf("%w: render its template: %w", ErrJob, err)
+	}
+	return b.String(), nil
+}
