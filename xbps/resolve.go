@@ -49,7 +49,7 @@ type resolver struct {
 	installed    []Package
 	chosen       []Choice
 	byName       map[string]bool // the packages chosen or under way
-	underway     []Package      // those that wait for their dependencies
+	underway     []Package       // those that wait for their dependencies
 	faults       []error
 }
 
