@@ -3,6 +3,7 @@ package host
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"fmt"
 	"time"
 )
@@ -25,9 +26,9 @@ func (d Digest) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%x", d[
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Digest) UnmarshalText(b []byte) error {
-	var raw []byte
-	if n, err := fmt.Sscanf(string(b), "%x", &raw); n != 1 || err != nil || len(raw) != len(d) {
-		return fmt.Errorf("%q is no digest", b)
+	raw, err := hex.DecodeString(string(b))
+	if err != nil || len(raw) != len(d) {
+		return fmt.Errorf("digest of %d characters: want %d hexadecimal digits", len(b), 2*len(d))
 	}
 	copy(d[:], raw)
 	return nil
