@@ -1,0 +1,118 @@
+package nomadtest
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+)
+
+func (s *Server) allocInfo(r request) (reply, error) {
+	if r.Method != http.MethodGet {
+		return reply{}, errMethod
+	}
+	a := s.allocs[r.PathValue("id")]
+	if a == nil {
+		return s.missing(allocTable, "alloc")
+	}
+	return reply{body: a, index: a.ModifyIndex, read: true}, nil
+}
+
+func (s *Server) evalInfo(r request) (reply, error) {
+	if r.Method != http.MethodGet {
+		return reply{}, errMethod
+	}
+	e := s.evals[r.PathValue("id")]
+	if e == nil {
+		return s.missing(evalTable, "eval")
+	}
+	return reply{body: e, index: e.ModifyIndex, read: true}, nil
+}
+
+// taskLog answers with what a task has written so far, plain or in one frame. It
+// does not follow.
+func (s *Server) taskLog(r request) (reply, error) {
+	if r.Method != http.MethodGet {
+		return reply{}, errMethod
+	}
+	task, stream := r.FormValue("task"), r.FormValue("type")
+	if task == "" {
+		return reply{}, refuse(http.StatusBadRequest, "must provide task name")
+	}
+	if stream != "stdout" && stream != "stderr" {
+		return reply{}, refuse(http.StatusBadRequest, "must provide log type (stdout/stderr)")
+	}
+	id := r.PathValue("id")
+	a := s.allocs[id]
+	switch {
+	case a == nil:
+		return reply{}, refuse(http.StatusNotFound, "Unknown allocation %q", id)
+	case a.TaskStates[task] == nil:
+		return reply{}, refuse(http.StatusNotFound, "unknown task name %q", task)
+	}
+	if n := s.nodes[a.NodeID]; n == nil || n.Status == api.NodeStatusDown {
+		return reply{}, refuse(http.StatusNotFound, "No path to node")
+	}
+	text := s.output[id+"/"+task+"/"+stream]
+	offset, _ := strconv.Atoi(r.FormValue("offset"))
+	if r.FormValue("origin") == "end" {
+		offset = max(0, len(text)-offset)
+	}
+	text = text[min(max(0, offset), len(text)):]
+	if r.FormValue("plain") == "true" {
+		return reply{body: append([]byte{}, text...)}, nil
+	}
+	frame, err := json.Marshal(map[string]any{
+		"Data": text, "File": "alloc/logs/" + task + "." + stream + ".0", "Offset": len(text),
+	})
+	return reply{body: json.RawMessage(frame)}, err
+}
+
+func (s *Server) jobDispatch(r request) (reply, error) {
+	if !r.writes() {
+		return reply{}, errMethod
+	}
+	var in api.JobDispatchRequest
+	if err := r.decode(&in); err != nil {
+		return reply{}, err
+	}
+	parent := s.job(r)
+	switch {
+	case parent == nil:
+		return s.missing(jobTable, "job")
+	case *parent.Stop:
+		return reply{}, refuse(http.StatusInternalServerError, "Specified job %q is stopped", *parent.ID)
+	case !parent.IsParameterized():
+		return reply{}, refuse(http.StatusBadRequest, "Specified job %q is not a parameterized job", *parent.ID)
+	case len(in.Payload) > 16<<10:
+		return reply{}, refuse(http.StatusBadRequest, "Payload exceeds maximum size; %d > %d", len(in.Payload), 16<<10)
+	}
+	var missing []string
+	for _, k := range parent.ParameterizedJob.MetaRequired {
+		if _, ok := in.Meta[k]; !ok {
+			missing = append(missing, k)
+		}
+	}
+	if len(missing) > 0 {
+		return reply{}, refuse(http.StatusInternalServerError,
+			"Dispatch did not provide required meta keys: [%s]", strings.Join(missing, ", "))
+	}
+	child := *parent
+	id := *parent.ID + "/dispatch-" + strconv.FormatInt(time.Now().Unix(), 10) + "-" + newID()[:8]
+	child.ID, child.Name, child.ParentID, child.Dispatched = &id, &id, parent.ID, true
+	child.Payload = in.Payload
+	child.Meta = map[string]string{}
+	for _, meta := range []map[string]string{parent.Meta, in.Meta} {
+		for k, v := range meta {
+			child.Meta[k] = v
+		}
+	}
+	eval := s.submit(&child, nil)
+	return reply{index: s.index, body: map[string]any{
+		"DispatchedJobID": id, "EvalCreateIndex": *child.CreateIndex, "EvalID": eval, "Index": s.index,
+		"JobCreateIndex": *child.CreateIndex,
+	}}, nil
+}

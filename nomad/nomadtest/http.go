@@ -1,0 +1,248 @@
+package nomadtest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// reply is what a handler answers with. A read carries the headers of one.
+type reply struct {
+	body  any // JSON, or []byte for plain text
+	index uint64
+	read  bool
+}
+
+// refusal is an answer other than 200. Its text is sent as Nomad sends it: plain,
+// without a final newline.
+type refusal struct {
+	code  int
+	text  string
+	index uint64 // of the table that was looked in, 0 for none
+}
+
+func (r refusal) Error() string { return fmt.Sprintf("%d %s", r.code, r.text) }
+
+func refuse(code int, format string, args ...any) error {
+	return refusal{code: code, text: fmt.Sprintf(format, args...)}
+}
+
+var (
+	errMethod = refuse(http.StatusMethodNotAllowed, "Invalid method")
+	errDenied = refuse(http.StatusForbidden, "Permission denied")
+)
+
+// request is one call, with its body read.
+type request struct {
+	*http.Request
+	namespace string
+	data      []byte
+}
+
+func (r request) decode(v any) error {
+	if len(r.data) == 0 {
+		return refuse(http.StatusBadRequest, "Request body is empty")
+	}
+	if err := json.Unmarshal(r.data, v); err != nil {
+		return refuse(http.StatusBadRequest, "%v", err)
+	}
+	return nil
+}
+
+// writes reports whether the method is one of those that Nomad takes for a
+// write: it makes no difference between them.
+func (r request) writes() bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
+
+// handler answers one request. It runs with the server's lock held.
+type handler func(request) (reply, error)
+
+// maxBody is far above any jobspec or log chunk.
+const maxBody = 8 << 20
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.init()
+	if err := s.fault(r); err != nil {
+		s.refuse(w, err)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// open serves h to everybody, api to holders of the token.
+func (s *Server) open(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, h) }
+}
+
+func (s *Server) api(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !s.allowed(r) {
+			s.refuse(w, errDenied)
+			return
+		}
+		s.serve(w, r, h)
+	}
+}
+
+func (s *Server) allowed(r *http.Request) bool {
+	token := r.Header.Get("X-Nomad-Token")
+	if token == "" {
+		fmt.Sscanf(r.Header.Get("Authorization"), "Bearer %s", &token)
+	}
+	return s.Token == "" || token == s.Token
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, h handler) {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		s.refuse(w, refuse(http.StatusBadRequest, "%v", err))
+		return
+	}
+	req := request{Request: r, namespace: r.FormValue("namespace"), data: data}
+	if req.namespace == "" {
+		req.namespace = "default"
+	}
+	body, rep, err := s.answer(req, h)
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	if rep.index > 0 {
+		w.Header().Set("X-Nomad-Index", strconv.FormatUint(rep.index, 10))
+	}
+	if rep.read {
+		w.Header().Set("X-Nomad-Knownleader", "true")
+		w.Header().Set("X-Nomad-Lastcontact", "0")
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if _, plain := rep.body.([]byte); plain {
+		w.Header().Set("Content-Type", "text/plain")
+	}
+	w.Header().Add("Vary", "Accept-Encoding")
+	_, _ = w.Write(body) // a client that has gone away hears nothing anyway
+}
+
+// answer calls h, and again while a blocking query has nothing new. The body is
+// encoded under the lock, since it refers to what the lock protects.
+func (s *Server) answer(r request, h handler) (body []byte, rep reply, err error) {
+	known, _ := strconv.ParseUint(r.FormValue("index"), 10, 64)
+	wait := 5 * time.Minute
+	if d, err := time.ParseDuration(r.FormValue("wait")); err == nil {
+		wait = min(d, 10*time.Minute)
+	}
+	timeout := time.NewTimer(wait)
+	defer timeout.Stop()
+	for expired := false; ; {
+		s.mu.Lock()
+		changed, epoch := s.changed, s.epoch
+		rep, err = h(r)
+		// Nothing new: an answer, or "not found", that is no newer than known.
+		at := rep.index
+		if no, ok := errors.AsType[refusal](err); ok {
+			at = no.index
+		}
+		if known == 0 || at > known || at == 0 || expired {
+			switch b := rep.body.(type) {
+			case nil:
+			case []byte:
+				body = b
+			default:
+				if err == nil {
+					body, err = json.Marshal(b)
+				}
+			}
+			s.mu.Unlock()
+			return body, rep, err
+		}
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-timeout.C:
+			expired = true
+		case <-epoch:
+			panic(http.ErrAbortHandler) // the reply is empty, as from a server that stops
+		case <-r.Context().Done():
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+func (s *Server) refuse(w http.ResponseWriter, err error) {
+	no, ok := errors.AsType[refusal](err)
+	if !ok {
+		no = refusal{code: http.StatusInternalServerError, text: err.Error()}
+	}
+	if no.text == "" { // unknown URL
+		w.WriteHeader(no.code)
+		return
+	}
+	if no.index > 0 {
+		w.Header().Set("X-Nomad-Index", strconv.FormatUint(no.index, 10))
+		w.Header().Set("X-Nomad-Knownleader", "true")
+		w.Header().Set("X-Nomad-Lastcontact", "0")
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Add("Vary", "Accept-Encoding")
+	w.WriteHeader(no.code)
+	_, _ = io.WriteString(w, no.text)
+}
+
+// read is a reply with the index of t, and at least 1: an index of 0 would end
+// a client's blocking queries.
+func (s *Server) read(body any, t table) (reply, error) {
+	return reply{body: body, index: max(s.tables[t], 1), read: true}, nil
+}
+
+// missing is a 404 in the table t.
+func (s *Server) missing(t table, what string) (reply, error) {
+	return reply{}, refusal{code: http.StatusNotFound, text: what + " not found", index: max(s.tables[t], 1)}
+}
+
+func (s *Server) routes() *http.ServeMux {
+	m := http.NewServeMux()
+	m.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	m.HandleFunc("/v1/status/leader", s.open(s.leader))
+	m.HandleFunc("/v1/status/peers", s.open(s.peers))
+	m.HandleFunc("/v1/agent/health", s.open(s.health))
+	m.HandleFunc("/v1/agent/self", s.api(s.self))
+	m.HandleFunc("/v1/acl/token/self", s.open(s.tokenSelf))
+	m.HandleFunc("/v1/acl/identity/client-introduction-token", s.introduction())
+	m.HandleFunc("/v1/nodes", s.api(s.listNodes))
+	m.HandleFunc("/v1/node/{id}", s.api(s.nodeInfo))
+	m.HandleFunc("/v1/node/{id}/allocations", s.api(s.nodeAllocations))
+	m.HandleFunc("/v1/node/{id}/eligibility", s.api(s.nodeEligibility))
+	m.HandleFunc("/v1/node/{id}/drain", s.api(s.nodeDrain))
+	m.HandleFunc("/v1/node/{id}/purge", s.api(s.nodePurge))
+	m.HandleFunc("/v1/jobs", s.api(s.listOrRegister))
+	m.HandleFunc("/v1/jobs/parse", s.api(s.parseJob))
+	m.HandleFunc("/v1/job/{id}", s.api(s.jobInfoOrStop))
+	m.HandleFunc("/v1/job/{id}/allocations", s.api(s.jobAllocations))
+	m.HandleFunc("/v1/job/{id}/evaluations", s.api(s.jobEvaluations))
+	m.HandleFunc("/v1/job/{id}/summary", s.api(s.jobSummary))
+	m.HandleFunc("/v1/job/{id}/dispatch", s.api(s.jobDispatch))
+	m.HandleFunc("/v1/allocation/{id}", s.api(s.allocInfo))
+	m.HandleFunc("/v1/evaluation/{id}", s.api(s.evalInfo))
+	m.HandleFunc("/v1/client/fs/logs/{id}", s.api(s.taskLog))
+	m.HandleFunc("/v1/event/stream", s.stream)
+	m.HandleFunc(SimPath+"node", s.open(s.simRegister))
+	m.HandleFunc(SimPath+"node/{id}/heartbeat", s.open(s.simHeartbeat))
+	m.HandleFunc(SimPath+"node/{id}/work", s.open(s.simWork))
+	m.HandleFunc(SimPath+"alloc/{id}", s.open(s.simUpdate))
+	m.HandleFunc(SimPath+"alloc/{id}/log", s.open(s.simLog))
+	return m
+}
+
+// number reads a query parameter; a missing one is 0.
+func (r request) number(name string, to *uint64) (err error) {
+	if v := r.FormValue(name); v != "" {
+		*to, err = strconv.ParseUint(v, 10, 64)
+	}
+	if err != nil {
+		return refuse(http.StatusBadRequest, "Invalid %s", name)
+	}
+	return nil
+}
