@@ -1,0 +1,264 @@
+package images
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"provision.internal/xbps"
+)
+
+const (
+	maxModule = 256 << 20 // of one module, decompressed
+	maxKernel = 256 << 20
+)
+
+// kernelPackage is a package that may hold the kernel, with where it is.
+type kernelPackage struct {
+	repository *xbps.Repository
+	pkg        xbps.Package
+}
+
+// kernelPackages returns the packages among which the kernel is: the one of the
+// given name, and if that is a meta package, the versioned one ("linux6.12")
+// which it depends on. The likelier come first.
+func kernelPackages(in Inputs) ([]kernelPackage, error) {
+	var repositories []*xbps.Repository
+	var indexes []*xbps.Index
+	for _, dir := range in.Repositories {
+		r, err := xbps.OpenRepository(dir, in.Arch, in.Keys)
+		if err != nil {
+			return nil, err
+		}
+		repositories = append(repositories, r)
+		indexes = append(indexes, r.Index)
+	}
+	chosen, err := xbps.Resolve(indexes, []string{in.Kernel}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("kernel package %s: %w", in.Kernel, err)
+	}
+	var found []kernelPackage
+	for _, c := range chosen {
+		rest, ok := strings.CutPrefix(c.Name(), in.Kernel)
+		if ok && strings.Trim(rest, "0123456789.") == "" {
+			found = append(found, kernelPackage{repositories[c.Repository], c.Package})
+		}
+	}
+	return found, nil
+}
+
+// kernelFiles is what one kernel package holds.
+type kernelFiles struct {
+	release string
+	image   string // path in the package
+	builtin []string
+	modules []module
+}
+
+// walk verifies the package and calls f for each file.
+func (k kernelPackage) walk(ctx context.Context, f func(xbps.File, io.Reader) error) error {
+	file, err := k.repository.Open(k.pkg)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	a, err := xbps.OpenArchive(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file.Name(), err)
+	}
+	defer a.Close()
+	for {
+		entry, err := a.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = f(entry, a)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", file.Name(), err)
+		}
+	}
+}
+
+// read lists the kernel and its modules; nil when the package has none.
+func (k kernelPackage) read(ctx context.Context) (*kernelFiles, error) {
+	out := &kernelFiles{}
+	err := k.walk(ctx, func(f xbps.File, r io.Reader) error {
+		if !f.Mode.IsRegular() || f.Link != "" {
+			return nil
+		}
+		if isKernel(f.Path) {
+			out.image = f.Path
+			return nil
+		}
+		release, file, ok := modulePath(f.Path)
+		if !ok {
+			return nil
+		}
+		out.release = release
+		if file == "modules.builtin" {
+			b, err := io.ReadAll(r)
+			out.builtin = strings.Fields(string(b))
+			return err
+		}
+		if !isModule(file) || listed(file, ignored) {
+			return nil
+		}
+		image, err := readModule(r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Path, err)
+		}
+		m, err := parseModule(file, image)
+		if err != nil {
+			return err
+		}
+		out.modules = append(out.modules, m)
+		return nil
+	})
+	if err != nil || out.image == "" {
+		return nil, err
+	}
+	if out.release == "" {
+		return nil, fmt.Errorf("%s has a kernel, but no folder lib/modules/RELEASE", k.pkg.Pkgver)
+	}
+	return out, nil
+}
+
+// isKernel: Void and Debian have boot/vmlinuz-RELEASE on x86, Void boot/vmlinux-RELEASE elsewhere.
+func isKernel(name string) bool {
+	return path.Dir(name) == "boot" && (strings.HasPrefix(path.Base(name), "vmlinuz") || strings.HasPrefix(path.Base(name), "vmlinux"))
+}
+
+// modulePath takes usr/lib/modules/RELEASE/FILE apart; the folder may also be
+// lib/modules, as Debian has it.
+func modulePath(name string) (release, file string, ok bool) {
+	name = strings.TrimPrefix(name, "usr/")
+	rest, ok := strings.CutPrefix(name, "lib/modules/")
+	if !ok {
+		return "", "", false
+	}
+	return strings.Cut(rest, "/")
+}
+
+func isModule(file string) bool {
+	for _, suffix := range []string{".ko", ".ko.zst", ".ko.xz", ".ko.gz"} {
+		if strings.HasSuffix(file, suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+// readModule reads a module file whatever its compression.
+func readModule(r io.Reader) ([]byte, error) {
+	d, err := xbps.Decompress(r, maxModule)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return io.ReadAll(d)
+}
+
+// kernel makes the parts that come from the kernel's package: "kernel", "boot"
+// (a cpio archive with the boot drivers) and "late" (tar frames with the others). lib
+// is the folder that lib/modules is in.
+func (s *Store) kernel(ctx context.Context, in Inputs, lib string) (made, error) {
+	packages, err := kernelPackages(in)
+	if err != nil {
+		return made{}, err
+	}
+	inputs := []string{"kernel", lib}
+	for _, k := range packages {
+		inputs = append(inputs, k.pkg.File(), k.pkg.SHA256)
+	}
+	return s.remember(func() (made, error) {
+		var names []string
+		for _, k := range slices.Backward(packages) {
+			files, err := k.read(ctx)
+			if err != nil {
+				return made{}, err
+			}
+			if files != nil {
+				return s.extract(ctx, k, files, lib)
+			}
+			names = append(names, k.pkg.Pkgver)
+		}
+		return made{}, fmt.Errorf("no kernel (boot/vmlinuz-RELEASE) in the packages %s: set images.kernel to the package that has one", strings.Join(names, ", "))
+	}, inputs...)
+}
+
+func (s *Store) extract(ctx context.Context, k kernelPackage, files *kernelFiles, lib string) (made, error) {
+	sel, err := newModuleSet(files.modules, files.builtin).choose()
+	if err != nil {
+		return made{}, fmt.Errorf("%s: %w", k.pkg.Pkgver, err)
+	}
+	bodies := map[string][]byte{}
+	out := made{Blobs: map[string]Blob{}, Notes: map[string]string{"release": files.release}}
+	err = k.walk(ctx, func(f xbps.File, r io.Reader) error {
+		if f.Path == files.image {
+			if f.Size > maxKernel {
+				return fmt.Errorf("%s: %d bytes are no kernel", f.Path, f.Size)
+			}
+			out.Blobs["kernel"], err = s.Put(r)
+			return err
+		}
+		_, file, ok := modulePath(f.Path)
+		if _, boot := sel.boot[file]; !ok || !boot && sel.late[file].path == "" {
+			return nil
+		}
+		image, err := readModule(r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Path, err)
+		}
+		bodies[packed(file)] = compress(image)
+		return nil
+	})
+	if err != nil {
+		return made{}, err
+	}
+	dir := path.Join(lib, "modules", files.release)
+	pick := func(of map[string]module) map[string][]byte {
+		tree := map[string][]byte{path.Join(dir, "modules.dep"): []byte(sel.dep), path.Join(dir, "modules.alias"): []byte(sel.alias)}
+		for file := range of {
+			tree[path.Join(dir, packed(file))] = bodies[packed(file)]
+		}
+		return tree
+	}
+	if out.Blobs["boot"], err = s.bootArchive(pick(sel.boot), lib); err != nil {
+		return made{}, err
+	}
+	out.Blobs["late"], err = s.lateArchive(pick(sel.late))
+	return out, err
+}
+
+// bootArchive writes the boot drivers as a plain cpio archive: each is compressed by itself, so that
+// only those of this machine's hardware are ever decompressed, and the kernel has nothing to do but
+// copy.
+func (s *Store) bootArchive(tree map[string][]byte, lib string) (Blob, error) {
+	var buf bytes.Buffer
+	a := newInitramfs(&buf)
+	var faults []error
+	for _, name := range []string{"dev", "proc", "sys", "run", "tmp", "root", "etc"} {
+		faults = append(faults, a.dir(name))
+	}
+	if lib != "lib" {
+		faults = append(faults, a.symlink("lib", lib))
+	}
+	for _, name := range slices.Sorted(maps.Keys(tree)) {
+		faults = append(faults, a.file(name, 0o644, tree[name]))
+	}
+	if err := errors.Join(append(faults, a.close())...); err != nil {
+		return Blob{}, err
+	}
+	return s.Put(&buf)
+}
