@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"provision.internal/host"
+	"provision.internal/lab"
+)
+
+// rackFlags says which rack a command means.
+type rackFlags struct {
+	name, dir string
+}
+
+func (f *rackFlags) open() (*lab.Rack, error) {
+	return lab.Open(f.dir, f.name, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+}
+
+func root() *cobra.Command {
+	f := &rackFlags{}
+	cmd := &cobra.Command{
+		Use:           "lab",
+		Short:         "a virtual rack for provision",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	cmd.PersistentFlags().StringVar(&f.name, "name", "demo", "the rack; racks live beside each other")
+	cmd.PersistentFlags().StringVar(&f.dir, "dir", "build/lab", "folder of all racks and their inputs")
+	cmd.AddCommand(netUp(f), down(f), add(f), list(f), power(f), console(f))
+	return cmd
+}
+
+func down(f *rackFlags) *cobra.Command {
+	var keep bool
+	cmd := &cobra.Command{
+		Use:   "down",
+		Short: "end everything in the rack and remove it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := f.open()
+			if err != nil {
+				return err
+			}
+			return r.Down(cmd.Context(), !keep)
+		},
+	}
+	cmd.Flags().BoolVar(&keep, "keep", false, "keep the folder with disks, state and logs")
+	return cmd
+}
+
+func add(f *rackFlags) *cobra.Command {
+	var m lab.Machine
+	var uefi, bios bool
+	var disk, mac, uuid string
+	cmd := &cobra.Command{
+		Use:   "add NAME",
+		Short: "put a machine with an empty disk into the rack, switched off",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := f.open()
+			if err != nil {
+				return err
+			}
+			m.Name, m.Disk, m.Firmware = args[0], lab.DiskKind(disk), lab.UEFI
+			if bios {
+				m.Firmware = lab.BIOS
+			}
+			if mac != "" {
+				if m.MAC, err = host.ParseMAC(mac); err != nil {
+					return err
+				}
+			}
+			if uuid != "" {
+				if m.UUID, err = host.ParseUUID(uuid); err != nil {
+					return err
+				}
+			}
+			added, err := r.Add(cmd.Context(), m)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  %s\n", added.Name, added.MAC, added.UUID)
+			return nil
+		},
+	}
+	fl := cmd.Flags()
+	fl.BoolVar(&uefi, "uefi", false, "OVMF (the default)")
+	fl.BoolVar(&bios, "bios", false, "SeaBIOS with iPXE's ROM")
+	fl.BoolVar(&m.HTTP, "http", false, "UEFI HTTP boot instead of PXE")
+	fl.StringVar(&disk, "disk", string(lab.NVMe), "nvme, virtio or sata")
+	fl.StringVar(&mac, "mac", "", "made from the name when empty")
+	fl.StringVar(&uuid, "uuid", "", "SMBIOS UUID; made from the name when empty")
+	fl.IntVar(&m.Memory, "memory", 1024, "MiB")
+	fl.IntVar(&m.CPUs, "cpus", 2, "virtual processors")
+	cmd.MarkFlagsMutuallyExclusive("uefi", "bios")
+	return cmd
+}
+
+func list(f *rackFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "list the rack's machines",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := f.open()
+			if err != nil {
+				return err
+			}
+			machines, err := r.Machines()
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+			fmt.Fprintln(w, "NAME\tPOWER\tMAC\tFIRMWARE\tDISK")
+			for _, m := range machines {
+				state, firmware := "off", string(m.Firmware)
+				if r.Powered(m.Name) {
+					state = "on"
+				}
+				if m.HTTP {
+					firmware += " http"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, state, m.MAC, firmware, m.Disk)
+			}
+			return w.Flush()
+		},
+	}
+}
+
+func power(f *rackFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:       "power on|off|cycle|reset NAME",
+		Short:     "switch a machine",
+		Args:      cobra.ExactArgs(2),
+		ValidArgs: []string{"on", "off", "cycle", "reset"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := f.open()
+			if err != nil {
+				return err
+			}
+			switch args[0] {
+			case "on":
+				return r.PowerOn(cmd.Context(), args[1])
+			case "off":
+				return r.PowerOff(cmd.Context(), args[1])
+			case "cycle":
+				return r.PowerCycle(cmd.Context(), args[1])
+			case "reset":
+				return r.Reset(cmd.Context(), args[1])
+			}
+			return fmt.Errorf("power %s: want on, off, cycle or reset", args[0])
+		},
+	}
+}
+
+func console(f *rackFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "console NAME",
+		Short: "connect with a machine's serial port; Ctrl-C leaves",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := f.open()
+			if err != nil {
+				return err
+			}
+			return r.Console(cmd.Context(), args[0], cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+}
+
+func netUp(f *rackFlags) *cobra.Command {
+	return &cobra.Command{Use: "net", Hidden: true, RunE: func(cmd *cobra.Command, _ []string) error {
+		r, err := f.open()
+		if err != nil {
+			return err
+		}
+		return r.Up(cmd.Context())
+	}}
+}

@@ -1,0 +1,120 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Debian's firmware files.
+const (
+	ovmfCode = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+	ovmfVars = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+	biosROM  = "/usr/lib/ipxe/qemu/pxe-virtio.rom"
+)
+
+// The files in a machine's folder that QEMU makes. It runs there, so that the
+// sockets' paths are short.
+const (
+	consoleLog    = "console.log"
+	consoleSocket = "console.sock"
+	monitorSocket = "monitor.sock"
+)
+
+// arguments is QEMU's command line for m, run in the machine's folder. The
+// network comes before the disk at every boot, as an operator sets it in the
+// firmware.
+func (m Machine) arguments(accel Acceleration) []string {
+	board := "q35"
+	if m.Disk == SATA {
+		board = "pc" // has the controller that SATA means here
+	}
+	args := []string{
+		"qemu-system-x86_64",
+		"-name", m.Name,
+		"-machine", board + ",graphics=off", // SeaBIOS then speaks on the serial port
+		"-uuid", m.UUID.String(),
+		"-m", fmt.Sprint(m.Memory), "-smp", fmt.Sprint(m.CPUs),
+		"-nodefaults", "-display", "none", "-vga", "none",
+		"-chardev", "socket,id=console,path=" + consoleSocket + ",server=on,wait=off,logfile=" + consoleLog + ",logappend=on",
+		"-serial", "chardev:console",
+		"-qmp", "unix:" + monitorSocket + ",server=on,wait=off",
+		"-netdev", "tap,id=net0,ifname=" + m.tap() + ",script=no,downscript=no",
+		"-drive", "if=none,id=disk0,file=disk.img,format=raw,cache=unsafe,discard=unmap",
+	}
+	args = append(args, accel.arguments()...)
+
+	card := "virtio-net-pci,netdev=net0,bootindex=1,mac=" + m.MAC.String()
+	switch m.Firmware {
+	case UEFI:
+		args = append(args,
+			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+ovmfCode,
+			"-drive", "if=pflash,unit=1,format=raw,file=vars.fd",
+			// One way to boot from the network, and no IPv6 in a rack that has none.
+			"-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no",
+			"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string="+yesNo(!m.HTTP),
+		)
+		card += ",romfile=" // OVMF has a driver of its own; the ROM would load Debian's iPXE first
+	case BIOS:
+		card += ",disable-legacy=on,romfile=" + biosROM // the ROM is for the modern device's ID only
+	}
+	args = append(args, "-device", card)
+
+	switch m.Disk {
+	case NVMe:
+		args = append(args, "-device", "nvme,drive=disk0,bootindex=2,serial="+m.Serial())
+	case Virtio:
+		args = append(args, "-device", "virtio-blk-pci,drive=disk0,bootindex=2,serial="+m.Serial())
+	case SATA:
+		args = append(args, "-device", "ide-hd,bus=ide.0,drive=disk0,bootindex=2,serial="+m.Serial())
+	}
+	return args
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// PowerOn starts a machine.
+func (r *Rack) PowerOn(ctx context.Context, name string) error {
+	m, err := r.Machine(name)
+	if err != nil {
+		return err
+	}
+	if r.Powered(name) {
+		return fmt.Errorf("machine %s is on already", name)
+	}
+	accel, err := r.acceleration(ctx)
+	if err != nil {
+		return err
+	}
+	dir := r.machineDir(name)
+	for _, sock := range []string{consoleSocket, monitorSocket} {
+		_ = os.Remove(filepath.Join(dir, sock)) // left by a machine that lost its power; QEMU names any other trouble
+	}
+	return r.Start("machine-"+name, dir, nil, r.Inside(m.arguments(accel)...)...)
+}
+
+// PowerOff takes the machine's power away at once: its disk and firmware
+// variables stay as they are.
+func (r *Rack) PowerOff(ctx context.Context, name string) error {
+	if _, err := r.Machine(name); err != nil {
+		return err
+	}
+	return r.Kill(ctx, "machine-"+name)
+}
+
+// PowerCycle takes the power away and gives it back.
+func (r *Rack) PowerCycle(ctx context.Context, name string) error {
+	if err := r.PowerOff(ctx, name); err != nil {
+		return err
+	}
+	return r.PowerOn(ctx, name)
+}
+
+// Powered reports whether the machine runs.
+func (r *Rack) Powered(name string) bool { return r.Running("machine-" + name) }
