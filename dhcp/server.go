@@ -1,0 +1,287 @@
+package dhcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/sync/errgroup"
+
+	"provision.internal/host"
+)
+
+const (
+	// batchSize is how many packets one read may return, and one commit
+	// usually holds.
+	batchSize = 128
+
+	// commitQueue is how many batches may wait for the disk before reading
+	// stops; meanwhile the kernel's buffer fills.
+	commitQueue = 16
+
+	// readPause is the rest after a failed read, so that an interface that is
+	// down costs no processor.
+	readPause = 100 * time.Millisecond
+)
+
+// Server answers the packets that come in on Sockets. All fields must be set
+// before Run.
+type Server struct {
+	Config  Config // valid
+	Sockets *Sockets
+	Hosts   Hosts
+	Leases  Leases
+	Log     *slog.Logger
+
+	counters counters
+	mu       sync.Mutex // guards handler, the tables in it, and the order of commits
+	handler  *handler
+	commits  chan []answer
+	probers  map[*network]*prober
+}
+
+// answer is a decision and where its packet came in.
+type answer struct {
+	decision
+	link *link
+}
+
+// Run serves until ctx ends, and then closes Sockets. It returns nil when it
+// was asked to end.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.prepare(time.Now()); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		<-ctx.Done()
+		return s.Sockets.Close()
+	})
+	for _, p := range s.probers {
+		group.Go(func() error { return p.run(ctx) })
+	}
+	var readers sync.WaitGroup
+	for _, l := range s.Sockets.links {
+		for _, p := range l.ports {
+			readers.Add(1)
+			group.Go(func() error {
+				defer readers.Done()
+				return s.receive(ctx, l, p)
+			})
+		}
+		if l.arp != nil {
+			group.Go(func() error { return s.hearARP(ctx, l) })
+		}
+		if l.echo != nil {
+			group.Go(func() error { return s.hearEcho(ctx, l) })
+		}
+		if l.nd != nil {
+			group.Go(func() error { return s.advertise(ctx, l) })
+		}
+	}
+	group.Go(func() error {
+		s.commit()
+		return nil
+	})
+	group.Go(func() error {
+		readers.Wait()
+		close(s.commits)
+		return nil
+	})
+	return group.Wait()
+}
+
+// Counters returns how often things happened since the start, by the names of
+// counters.go.
+func (s *Server) Counters() map[string]uint64 { return s.counters.snapshot() }
+
+// prepare builds the tables from the stored leases.
+func (s *Server) prepare(now time.Time) error {
+	s.handler = &handler{hosts: s.Hosts}
+	s.commits = make(chan []answer, commitQueue)
+	s.probers = map[*network]*prober{}
+	leases := s.Leases.Leases()
+	for _, c := range s.Config.Networks {
+		if c.DHCP == Off {
+			continue
+		}
+		l := s.Sockets.link(c.Interface)
+		if l == nil {
+			return fmt.Errorf("network %s: Sockets were opened for another configuration", c.Name)
+		}
+		n := newNetwork(c, l.server[c.Name], s.Config)
+		n.table.load(leases, now)
+		s.handler.networks = append(s.handler.networks, n)
+		if c.DHCP == Full {
+			s.probers[n] = newProber(s, n, l)
+		}
+	}
+	return nil
+}
+
+func newNetwork(n Network, server netip.Addr, c Config) *network {
+	base := "http://" + server.String()
+	if c.HTTPPort != 0 && c.HTTPPort != 80 {
+		base = fmt.Sprintf("%s:%d", base, c.HTTPPort)
+	}
+	return &network{Network: n, server: server, base: base, table: newTable(n, server, c.Reservations)}
+}
+
+// receive reads batches from one port and decides about them. What need not
+// be durable is sent at once; the rest goes to commit, so that reading goes on
+// while the disk syncs.
+func (s *Server) receive(ctx context.Context, l *link, p port) error {
+	msgs := make([]ipv4.Message, batchSize)
+	for i := range msgs {
+		// One byte more than is accepted shows that a packet is too long.
+		msgs[i].Buffers = [][]byte{make([]byte, maxPacket+1)}
+	}
+	in := make([]datagram, 0, batchSize)
+	for {
+		n, err := p.conn.ReadBatch(msgs, 0)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("read port %d on %s: %w", p.number, l.name, err)
+			}
+			s.failed(readErrors, "read packets", l, err)
+			if !pause(ctx, readPause) {
+				return nil
+			}
+			continue
+		}
+		in = in[:0]
+		for i := range msgs[:n] {
+			d := datagram{data: msgs[i].Buffers[0][:msgs[i].N], link: l.name, port: p.number}
+			if from, ok := msgs[i].Addr.(*net.UDPAddr); ok {
+				d.src = from.AddrPort()
+			}
+			in = append(in, d)
+		}
+		s.answer(l, in)
+	}
+}
+
+// answer decides about packets, in order, and sends or queues the answers.
+func (s *Server) answer(l *link, in []datagram) {
+	var now, later []answer
+	s.mu.Lock()
+	at := time.Now()
+	for _, p := range in {
+		s.counters.add(received)
+		d := s.handler.handle(p, at)
+		switch a := (answer{d, l}); {
+		case d.park != nil:
+			s.counters.add(d.what)
+			s.probers[d.park].park(p, d.client.MAC, at)
+		case d.lease.Address.IsValid():
+			later = append(later, a)
+		default:
+			now = append(now, a)
+		}
+	}
+	if len(later) > 0 {
+		// Under the lock, so that leases are stored in the order in which they
+		// were decided.
+		s.commits <- later
+	}
+	for n, p := range s.probers {
+		if n.table.hungry() {
+			p.needed()
+		}
+	}
+	s.mu.Unlock()
+	s.finish(now)
+}
+
+// commit makes leases durable, as many at a time as have come together, and
+// then sends what waits for it. When the store fails nothing is sent: the
+// clients ask again.
+func (s *Server) commit() {
+	for batch := range s.commits {
+		for more := true; more; {
+			select {
+			case next, ok := <-s.commits:
+				batch = append(batch, next...)
+				more = ok
+			default:
+				more = false
+			}
+		}
+		leases := make([]host.Lease, len(batch))
+		for i, a := range batch {
+			leases[i] = a.lease
+		}
+		s.counters.add(commits)
+		if err := s.Leases.CommitLeases(leases); err != nil {
+			s.counters.add(commitErrors)
+			s.Log.Error("leases not stored, requests not answered; check the state folder's disk", "leases", len(leases), "err", err)
+			continue
+		}
+		s.finish(batch)
+	}
+}
+
+// finish counts, sends answers and tells Hosts.
+func (s *Server) finish(batch []answer) {
+	debug := s.Log.Enabled(context.Background(), slog.LevelDebug)
+	for _, a := range batch {
+		s.counters.add(a.what)
+		if a.reply != nil {
+			if err := a.link.send(a.to, a.reply); err != nil {
+				s.failed(sendErrors, "send answer", a.link, err)
+			}
+		}
+		if debug {
+			s.Log.Debug("packet", "mac", a.client.MAC, "outcome", countNames[a.what], "to", a.to.to, "interface", a.link.name)
+		}
+		if a.saw {
+			s.Hosts.Saw(a.client, a.addr)
+		}
+		if a.notice != "" {
+			s.Hosts.Notice(a.client.MAC, a.notice)
+		}
+	}
+}
+
+// send sends one reply.
+func (l *link) send(to destination, reply []byte) error {
+	if to.frame {
+		_, err := l.frames.WriteTo(udpFrame(l.mac, to.mac, to.from, to.to, reply), frameAddr(to.mac))
+		return err
+	}
+	for _, p := range l.ports {
+		if p.number == to.from.Port() {
+			_, err := p.conn.WriteTo(reply, nil, net.UDPAddrFromAddrPort(to.to))
+			return err
+		}
+	}
+	return fmt.Errorf("port %d is not open on %s", to.from.Port(), l.name)
+}
+
+// failed counts what went wrong with the network and goes on.
+func (s *Server) failed(what count, step string, l *link, err error) {
+	s.counters.add(what)
+	if errors.Is(err, net.ErrClosed) {
+		return // the server ends
+	}
+	s.Log.Warn(step, "interface", l.name, "err", err)
+}
+
+// pause waits and reports whether ctx still lives.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
