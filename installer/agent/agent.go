@@ -1,0 +1,242 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"provision.internal/host"
+	"provision.internal/installer"
+)
+
+const (
+	patience     = 10 * time.Minute // of waiting for an appliance that does not answer
+	installLimit = 3 * time.Hour    // a whole install; the appliance's own deadline is shorter
+	flushLimit   = 2 * time.Minute  // for the last lines, before the end is told
+)
+
+// Agent speaks with the appliance for one machine, from hello to the end of its
+// install. All fields must be set.
+type Agent struct {
+	System   *System
+	Client   *Client
+	Log      *Log
+	Version  string
+	MAC      host.MAC            // of the NIC that the machine booted from
+	Userland *installer.Userland // nil: the initrd has the tools
+	Self     string              // path of the agent's own binary
+
+	last lastWords
+}
+
+// lastWords is what another process needs to speak for an agent that died.
+type lastWords struct {
+	mu      sync.Mutex
+	Session string `json:"session"`
+	Step    string `json:"step"`
+}
+
+// lastWordsFile is in memory only, like everything in /run.
+const lastWordsFile = "/run/provision/agent.json"
+
+// errReported is wrapped by the end of an install that the appliance knows of.
+var errReported = errors.New("the appliance knows")
+
+// Install says hello, does what it is told, and tells how it ended. nil means
+// that the machine may reboot; the error is for the console.
+func (a *Agent) Install(ctx context.Context) error {
+	began := time.Now()
+	secret := rand.Text()
+	var report *reporter
+	for {
+		inv := a.System.inventory(a.MAC)
+		welcome, err := a.hello(ctx, secret, inv)
+		if err != nil {
+			return err
+		}
+		if welcome.Action == installer.ActionReboot {
+			a.Log.Say("the appliance says: boot from the disk: %s", welcome.Reason)
+			return nil
+		}
+		if welcome.Action == installer.ActionWait {
+			a.Log.Say("the appliance says: wait: %s", welcome.Reason)
+			if err := a.System.Wait(ctx, time.Duration(min(max(welcome.RetryAfter, 1), 60))*time.Second); err != nil {
+				return err
+			}
+			continue
+		}
+		if welcome.Action != installer.ActionInstall {
+			return a.failed(ctx, "hello", fmt.Errorf("the appliance asks for %q, which this agent (%s) does not know: use the image that belongs to it", welcome.Action, a.Version))
+		}
+		a.Log.Say("this is %s; installing to the disk %s", welcome.Host, welcome.Disk)
+		if report == nil {
+			var stop func()
+			report, stop = a.startReports(ctx)
+			defer stop()
+		}
+		plan, again, err := a.prepare(ctx, secret, inv, welcome)
+		if again {
+			continue
+		}
+		if err == nil {
+			err = a.carryOut(ctx, plan)
+		}
+		a.flush(ctx, report)
+		if err != nil {
+			var at *StepError
+			if !errors.As(err, &at) {
+				at = &StepError{Step: "grant", Err: err}
+			}
+			return a.failed(ctx, at.Step, at.Err)
+		}
+		return a.finished(ctx, time.Since(began))
+	}
+}
+
+// post sends one request, repeating it while the appliance is away.
+func (a *Agent) post(ctx context.Context, path string, question, answer any) error {
+	return a.System.retry(ctx, patience, time.Second, 20*time.Second, func() error {
+		return a.Client.Post(ctx, installer.AgentPrefix+path, question, answer)
+	}, func(err error, pause time.Duration) {
+		a.Log.Say("%v; once more in %s", err, pause)
+	})
+}
+
+func (a *Agent) hello(ctx context.Context, secret string, inv host.Inventory) (installer.Welcome, error) {
+	var w installer.Welcome
+	err := a.post(ctx, installer.HelloPath, installer.Hello{MAC: a.MAC, Secret: secret, Version: a.Version, Inventory: inv}, &w)
+	if err != nil {
+		return w, fmt.Errorf("say hello: %w", err)
+	}
+	a.Client.SetSession(w.Session)
+	a.last.mu.Lock()
+	a.last.Session = w.Session
+	a.last.mu.Unlock()
+	a.mark("hello")
+	return w, nil
+}
+
+// mark keeps the step where the supervisor finds it. A fault here costs a word
+// in a message, not an install.
+func (a *Agent) mark(step string) {
+	a.last.mu.Lock()
+	defer a.last.mu.Unlock()
+	a.last.Step = step
+	b, err := json.Marshal(&a.last)
+	if err == nil {
+		err = writeFile(a.System.path(lastWordsFile), 0o600, b)
+	}
+	if err != nil {
+		a.Log.Detail("remember the step: " + err.Error())
+	}
+}
+
+func (a *Agent) startReports(ctx context.Context) (*reporter, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	r := newReporter(func(ctx context.Context, report installer.Report) error {
+		return a.Client.Post(ctx, installer.AgentPrefix+installer.ReportPath, report, nil)
+	}, a.System.Wait)
+	a.Log.Attach(r.line, r.step)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.run(ctx)
+	}()
+	return r, func() { cancel(); <-done }
+}
+
+func (a *Agent) flush(ctx context.Context, r *reporter) {
+	ctx, cancel := context.WithTimeout(ctx, flushLimit)
+	defer cancel()
+	r.flush(ctx)
+}
+
+// prepare does what can fail without harm, then takes the grant. again means
+// that hello must be said once more: the hardware or the host's state is not
+// what the welcome was made for.
+func (a *Agent) prepare(ctx context.Context, secret string, inv host.Inventory, w installer.Welcome) (plan installer.Plan, again bool, err error) {
+	if a.Userland != nil {
+		a.mark("tools")
+		a.Log.Progress(host.Progress{Step: "tools", Text: "fetch the installer's tools"})
+		err := a.System.fetchUserland(ctx, *a.Userland, func(err error, pause time.Duration) {
+			a.Log.Say("tools: %v; once more in %s", err, pause)
+		})
+		if err != nil {
+			return plan, false, &StepError{"tools", err}
+		}
+		a.Userland = nil
+	}
+	// A disk that shows up late may be the one that the role means, or make its
+	// choice ambiguous: the appliance must choose again.
+	if !slices.Equal(inv.Disks, a.System.disks()) {
+		a.Log.Say("the disks are not those of a moment ago; asking again")
+		return plan, true, nil
+	}
+	d, err := a.System.findDisk(w.Disk)
+	if err == nil {
+		if why := a.System.inUse(d.Name); why != "" {
+			err = fmt.Errorf("the disk %s is in use: %s", w.Disk, why)
+		}
+	}
+	if err != nil {
+		return plan, false, &StepError{"disk", err}
+	}
+	a.mark("grant")
+	err = a.post(ctx, installer.GrantPath, installer.TakeGrant{Secret: secret, UUID: inv.UUID, Disk: w.Disk}, &plan)
+	if changed(err) {
+		a.Log.Say("%v; asking again", err)
+		return plan, true, a.System.Wait(ctx, time.Second)
+	}
+	if err == nil && plan.Disk.Serial != w.Disk {
+		err = fmt.Errorf("the plan is for the disk %q, but the grant was asked for %q", plan.Disk.Serial, w.Disk)
+	}
+	return plan, false, err
+}
+
+// carryOut installs. A panic is an error like any other: it must be reported.
+func (a *Agent) carryOut(ctx context.Context, plan installer.Plan) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, installLimit, fmt.Errorf("not done within %s", installLimit))
+	defer cancel()
+	in := &install{sys: a.System, log: a.Log, plan: plan, uefi: a.System.uefi(), self: a.Self, mark: a.mark}
+	defer func() {
+		if p := recover(); p != nil {
+			a.last.mu.Lock()
+			step := a.last.Step
+			a.last.mu.Unlock()
+			err = &StepError{step, fmt.Errorf("the agent has a fault, please report it: %v", p)}
+		}
+	}()
+	return in.run(ctx)
+}
+
+func (a *Agent) finished(ctx context.Context, took time.Duration) error {
+	err := a.post(ctx, installer.FinishedPath, installer.Finished{Seconds: took.Seconds()}, nil)
+	if err != nil {
+		// The disk is bootable all the same, and the grant is burned: no second wipe.
+		return fmt.Errorf("installed, but the appliance was not told: %w", err)
+	}
+	a.Log.Say("installed in %.0f s", took.Seconds())
+	return nil
+}
+
+// longestReason keeps a report readable.
+const longestReason = 4000
+
+// failed tells that the install is given up.
+func (a *Agent) failed(ctx context.Context, step string, cause error) error {
+	reason := cause.Error()
+	if len(reason) > longestReason {
+		reason = reason[:longestReason] + "…"
+	}
+	a.Log.Say("%s: %s", step, reason)
+	err := a.post(ctx, installer.FailedPath, installer.Failed{Step: step, Reason: reason}, nil)
+	if err != nil {
+		return errors.Join(&StepError{step, cause}, fmt.Errorf("tell the appliance: %w", err))
+	}
+	return &StepError{step, fmt.Errorf("%w (%w)", cause, errReported)}
+}

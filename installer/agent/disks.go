@@ -1,0 +1,186 @@
+package agent
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"provision.internal/host"
+)
+
+// notDisks are block devices that are never a machine's own disk.
+var notDisks = []string{"loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd", "mtdblock", "bcache", "drbd", "rbd", "zd"}
+
+// disks lists the whole, fixed, writable disks. Removable media are left out:
+// nobody means the stick that was forgotten in a port.
+func (s *System) disks() []host.Disk {
+	entries, _ := os.ReadDir(s.path("/sys/block")) // no sysfs, no disks
+	var all []host.Disk
+	for _, e := range entries {
+		if d, ok := s.disk(e.Name()); ok {
+			d.Foreign = s.foreign(d.Name)
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+func (s *System) disk(name string) (host.Disk, bool) {
+	dir := "/sys/block/" + name
+	for _, prefix := range notDisks {
+		if strings.HasPrefix(name, prefix) {
+			return host.Disk{}, false
+		}
+	}
+	// mmcblk0boot0 and mmcblk0rpmb hold firmware.
+	if strings.HasPrefix(name, "mmcblk") && !wholeMMC.MatchString(name) {
+		return host.Disk{}, false
+	}
+	sectors, err := strconv.ParseUint(s.read(dir, "size"), 10, 64) // of 512 bytes, whatever the disk's are
+	if err != nil || sectors == 0 || s.read(dir, "ro") == "1" || s.read(dir, "removable") == "1" || s.read(dir, "hidden") == "1" {
+		return host.Disk{}, false
+	}
+	return host.Disk{
+		Name:     name,
+		Path:     s.diskPath(name),
+		Serial:   s.diskSerial(name),
+		WWN:      s.diskWWN(name),
+		Model:    first(s.read(dir, "device/model"), s.read(dir, "device/name")),
+		Size:     sectors * 512,
+		Rotating: s.read(dir, "queue/rotational") == "1",
+	}, true
+}
+
+var wholeMMC = regexp.MustCompile(`^mmcblk\d+$`)
+
+// diskSerial asks in the three places where drivers keep it: virtio's own
+// attribute, NVMe's and MMC's device, SCSI's and ATA's vital product data
+// (page 80h: a header of four bytes, then text).
+func (s *System) diskSerial(name string) string {
+	dir := "/sys/block/" + name
+	if v := first(s.read(dir, "serial"), s.read(dir, "device/serial")); v != "" {
+		return v
+	}
+	page, err := os.ReadFile(s.path(dir, "device/vpd_pg80"))
+	if err != nil || len(page) <= 4 {
+		return ""
+	}
+	return strings.TrimSpace(strings.Trim(string(page[4:]), "\x00"))
+}
+
+// diskWWN returns a world-wide name. The kernel also puts made-up names there
+// ("t10.ATA …" and "nvme.…" are built of model and serial): those are not one.
+func (s *System) diskWWN(name string) string {
+	dir := "/sys/block/" + name
+	wwn := first(s.read(dir, "wwid"), s.read(dir, "device/wwid"))
+	for _, prefix := range []string{"naa.", "eui.", "uuid."} {
+		if strings.HasPrefix(wwn, prefix) {
+			return wwn
+		}
+	}
+	return ""
+}
+
+var (
+	pciAddress = regexp.MustCompile(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
+	pathPart   = regexp.MustCompile(`^(ata\d+|nvme\d+n\d+|\d+:\d+:\d+:\d+|usb\d+|\d+-[\d.]+:[\d.]+|virtio\d+|mmc\d+)$`)
+)
+
+// diskPath names the place where the disk is plugged in, from the device's path
+// in sysfs: the last PCI address and what is below it. Numbers that the kernel
+// gives out in the order of discovery (virtio1, nvme0) are left out of it.
+func (s *System) diskPath(name string) string {
+	real, err := filepath.EvalSymlinks(s.path("/sys/block", name))
+	if err != nil {
+		return ""
+	}
+	pci, rest := "", []string(nil)
+	for _, part := range strings.Split(path.Dir(filepath.ToSlash(real)), "/") {
+		switch {
+		case pciAddress.MatchString(part):
+			pci, rest = part, nil
+		case strings.HasPrefix(part, "virtio"):
+		case pathPart.MatchString(part):
+			rest = append(rest, part)
+		}
+	}
+	if pci == "" {
+		return ""
+	}
+	if i := strings.LastIndex(name, "n"); strings.HasPrefix(name, "nvme") && i > 0 {
+		rest = append(rest, "nvme-"+name[i+1:]) // the namespace
+	}
+	return strings.Join(append([]string{"pci-" + pci}, rest...), "-")
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// foreign says why the disk must not be wiped, or "": what uses it now, or what
+// a signature on it or on one of its partitions says.
+func (s *System) foreign(disk string) string {
+	if why := s.inUse(disk); why != "" {
+		return why
+	}
+	for _, dev := range append([]string{disk}, s.partitions(disk)...) {
+		found, err := s.signature(dev)
+		switch {
+		case err != nil:
+			return fmt.Sprintf("unreadable: %v", err)
+		case found != "":
+			return found + " on " + dev
+		}
+	}
+	return ""
+}
+
+// signature reads the device's signatures.
+func (s *System) signature(dev string) (string, error) {
+	f, err := os.Open(s.path("/dev", dev))
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	size, err := f.Seek(0, 2)
+	if err != nil {
+		return "", err
+	}
+	return probe(f, size)
+}
+
+// inUse says what holds the disk or one of its partitions at this moment; such
+// a disk is never written, whatever the plan says.
+func (s *System) inUse(disk string) string {
+	mounts, swaps := s.read("/proc/mounts"), s.read("/proc/swaps")
+	dirs := map[string]string{disk: "/sys/block/" + disk}
+	names := append([]string{disk}, s.partitions(disk)...)
+	for _, p := range names[1:] {
+		dirs[p] = "/sys/block/" + disk + "/" + p
+	}
+	for _, dev := range names {
+		if holders, err := os.ReadDir(s.path(dirs[dev], "holders")); err == nil && len(holders) > 0 {
+			return dev + " is used by " + holders[0].Name()
+		}
+		for line := range strings.Lines(mounts) {
+			if f := strings.Fields(line); len(f) > 1 && f[0] == "/dev/"+dev {
+				return dev + " is mounted on " + f[1]
+			}
+		}
+		for line := range strings.Lines(swaps) {
+			if f := strings.Fields(line); len(f) > 0 && f[0] == "/dev/"+dev {
+				return dev + " is used as swap"
+			}
+		}
+	}
+	return ""
+}
