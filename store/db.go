@@ -73,7 +73,7 @@ func verifyDB(path string) error {
 	}
 	err = db.View(func(tx *bolt.Tx) error {
 		if tx.Size() > info.Size() {
-			return fmt.Errorf("%w: it has %d of %d bytes; %s", ErrDamaged, info.Size(), tx.Size(), restore)
+			return fmt.Errorf("%s: %w: it has %d of %d bytes; %s", path, ErrDamaged, info.Size(), tx.Size(), restore)
 		}
 		return nil
 	})
