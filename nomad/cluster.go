@@ -143,6 +143,8 @@ func (c *Cluster) call(ctx context.Context, what string, f func(context.Context)
 // server that has just restarted refuses valid tokens for a moment.
 func passing(err error) bool {
 	switch code, body := answer(err); {
+	case errors.Is(err, ErrJob):
+		return false
 	case code == 0:
 		return true
 	case code == http.StatusForbidden, code == http.StatusTooManyRequests:

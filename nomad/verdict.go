@@ -126,7 +126,11 @@ func unplaced(groups map[string]*api.AllocationMetric) string {
 		for _, q := range m.QuotaExhausted {
 			why = append(why, "the quota is used up: "+q)
 		}
-		if len(why) == before {
+		switch {
+		case len(why) > before:
+		case m.NodesEvaluated == 0:
+			why = append(why, "no ready node is in its datacenters and node pool")
+		default:
 			why = append(why, fmt.Sprintf("of %d nodes none fits group %s", m.NodesEvaluated, name))
 		}
 	}

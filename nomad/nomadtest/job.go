@@ -75,6 +75,9 @@ func (s *Server) register(r request) (reply, error) {
 		job.Namespace = &r.namespace
 	}
 	job.Canonicalize()
+	if len(job.Datacenters) == 0 {
+		job.Datacenters = []string{"*"}
+	}
 	if err := validate(job); err != nil {
 		return reply{}, err
 	}
