@@ -21,10 +21,8 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	hosts := s.Hosts.Hosts()
-	if other, ok := named(hosts, f.name); ok && other.MAC != mac && other.State != host.Retired {
-		return fmt.Errorf("the name %s: %w: it belongs to %s, which is %s since %s; retire that host or choose another name",
-			f.name, host.ErrExists, other.MAC, other.State, other.Since.UTC().Format("2006-01-02 15:04 MST"))
+	if err := s.freeName(r, f.name, mac); err != nil {
+		return err
 	}
 	changed := false
 	h, err := s.change(r, mac, "admitted as "+f.name+" with role "+f.role, func(h *host.Host) (bool, error) {
@@ -81,6 +79,24 @@ func (s *Server) retire(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return answer(w, Result{Host: public(h), Changed: changed})
+}
+
+// freeName makes sure that no host but mac has the name. A retired one that
+// still has it goes on under its MAC.
+func (s *Server) freeName(r *http.Request, name string, mac host.MAC) error {
+	other, ok := named(s.Hosts.Hosts(), name)
+	switch {
+	case !ok || other.MAC == mac:
+		return nil
+	case other.State != host.Retired:
+		return fmt.Errorf("the name %s: %w: it belongs to %s, which is %s since %s; retire that host or choose another name",
+			name, host.ErrExists, other.MAC, other.State, other.Since.UTC().Format("2006-01-02 15:04 MST"))
+	}
+	_, err := s.Hosts.Change(other.MAC, actor(r), "gave up its name to "+mac.String(), func(h *host.Host) error {
+		h.Name = ""
+		return nil
+	})
+	return err
 }
 
 // change runs f in one transaction of the store, unless f finds nothing to do:
