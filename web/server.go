@@ -24,6 +24,7 @@ type Hosts interface {
 // History is the store as the event stream needs it.
 type History interface {
 	Events(mac host.MAC, after uint64, limit int) ([]host.Event, error)
+	LastEvent() (uint64, error)
 	Watch() (changed <-chan struct{}, stop func())
 }
 

@@ -129,6 +129,13 @@ func appearanceOf(h host.Host) appearance {
 // first reads the history that the query selects.
 func (st *stream) first() ([]host.Event, error) {
 	st.last = st.query.After
+	if n := uint64(st.query.Tail); n > 0 && st.mac.IsZero() {
+		newest, err := st.server.History.LastEvent()
+		if err != nil {
+			return nil, err
+		}
+		st.last = max(st.last, newest-min(n, newest))
+	}
 	var all []host.Event
 	for {
 		events, err := st.more()
