@@ -3,10 +3,10 @@ package images
 import (
 	"bytes"
 	"debug/elf"
-	"errors"
 	"fmt"
 	"path"
 	"strings"
+	"unicode"
 )
 
 // module is what a kernel module says of itself.
@@ -35,9 +35,6 @@ func parseModule(file string, image []byte) (module, error) {
 	}
 	for field := range bytes.SplitSeq(info, []byte{0}) {
 		key, value, _ := strings.Cut(string(field), "=")
-		if strings.ContainsAny(value, "\n\r") {
-			return m, fmt.Errorf("%s: %w", file, errors.New("line break in .modinfo"))
-		}
 		switch key {
 		case "depends":
 			for d := range strings.SplitSeq(value, ",") {
@@ -52,6 +49,10 @@ func parseModule(file string, image []byte) (module, error) {
 				}
 			}
 		case "alias":
+			// It becomes a word of a line of modules.alias.
+			if value == "" || strings.ContainsFunc(value, unicode.IsSpace) {
+				return m, fmt.Errorf("%s: %q is no alias", file, value)
+			}
 			m.aliases = append(m.aliases, value)
 		}
 	}
