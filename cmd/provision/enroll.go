@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"provision.internal/host"
+	"provision.internal/web"
+)
+
+func newEnroll(a *app) *cobra.Command {
+	var mac string
+	var req web.Enroll
+	var noWait bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:     "enroll NAME",
+		GroupID: groupHosts,
+		Short:   "Admit a machine: install it, once, and follow it until it is Ready",
+		Long: `Admit the machine with the given MAC address under NAME: its hostname, its name
+in the inventory, and its node name in Nomad. That makes a grant: permission to
+wipe one disk of this machine, once. The machine is installed when it next boots
+from the network.
+
+NAME, MAC and role that the configuration's hosts section knows need not be
+given. Without --mac and where exactly one machine is Seen, that one is taken.
+Asking again for the same changes nothing and only follows.
+
+Ctrl-C stops following; the machine goes on.`,
+		Example: `  provision enroll node1 --mac 52:54:00:12:34:56 --role worker
+  provision enroll node1                     # known from the configuration, or the only one Seen
+  provision enroll node1 --disk S4EVNX0M1234 # on this disk, whatever is on it
+  provision enroll node1 --no-wait --json`,
+		Args: args(cobra.ExactArgs(1)),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&mac, "mac", "", "MAC address of the machine's network boot interface")
+	flags.StringVar(&req.Role, "role", "", "role from the configuration; not needed when it has only one")
+	flags.StringVar(&req.Disk, "disk", "", "serial of the disk to install on; also allows wiping RAID, LUKS, LVM, ZFS or Ceph on it")
+	toggle(cmd, &req.NewMachine, "new-machine", "accept that another machine now has this MAC")
+	toggle(cmd, &noWait, "no-wait", "admit only, do not follow")
+	flags.DurationVar(&timeout, "timeout", 0, "follow no longer than this; the machine goes on")
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		req.Name = args[0]
+		if !web.ValidName(req.Name) {
+			return usagef("%q cannot be a host's name: want lower-case letters, digits and hyphens, at most 63", req.Name)
+		}
+		if mac != "" {
+			m, err := host.ParseMAC(mac)
+			if err != nil {
+				return usagef("--mac: %v", err)
+			}
+			req.MAC = m
+		}
+		result, err := a.client().Enroll(cmd.Context(), req)
+		if err != nil {
+			return err
+		}
+		a.sayAdmitted(req, result)
+		return a.see(cmd.Context(), result, noWait, timeout, *asJSON)
+	}
+	return cmd
+}
+
+func (a *app) sayAdmitted(req web.Enroll, r web.Result) {
+	h := r.Host
+	switch {
+	case !r.Changed:
+		fmt.Fprintf(a.err, "%s is %s already: nothing to change\n", h.Label(), h.State)
+	default:
+		which := ""
+		if req.MAC.IsZero() {
+			which = ", the machine with MAC " + h.MAC.String()
+		}
+		fmt.Fprintf(a.err, "%s%s is admitted with role %s; its grant is open until %s\n",
+			h.Label(), which, h.Role, h.Grant.Expires.Local().Format("2006-01-02 15:04"))
+	}
+}
+
+// see follows the host of an admission, and prints how that ended.
+func (a *app) see(ctx context.Context, r web.Result, noWait bool, timeout time.Duration, asJSON bool) error {
+	if noWait {
+		if asJSON {
+			return a.printJSON(r)
+		}
+		fmt.Fprintf(a.err, "boot it from the network; provision watch %s follows it\n", r.Host.Label())
+		return nil
+	}
+	q := web.Query{Host: r.Host.MAC.String()}
+	if r.Host.Grant != nil {
+		q.Since = r.Host.Grant.Made
+	}
+	s, err := a.follow(ctx, q, r.Host.Label(), timeout)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		r.Host = s.host
+		if err := a.printJSON(r); err != nil {
+			return err
+		}
+	}
+	return a.ending(s, asJSON)
+}
+
+// follow is followOne with an end: the timeout, or a person's Ctrl-C. Neither
+// touches the host.
+func (a *app) follow(ctx context.Context, q web.Query, label string, timeout time.Duration) (*story, error) {
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, timeout, errTimeout)
+		defer cancel()
+	}
+	s, err := a.followOne(ctx, q)
+	goesOn := fmt.Sprintf("%s goes on; provision watch %s follows it again", label, label)
+	switch {
+	case err == nil:
+		return s, nil
+	case errors.Is(context.Cause(ctx), errTimeout):
+		return s, fmt.Errorf("%w after %s: it is %s; %s", errTimeout, timeout, s.host.State, goesOn)
+	case ctx.Err() != nil:
+		fmt.Fprintln(a.err, goesOn)
+		return s, &silent{ctx.Err()}
+	}
+	return s, err
+}
+
+// ending says how the story ended, and makes an error of a bad end.
+func (a *app) ending(s *story, quiet bool) error {
+	h := s.host
+	if h.State == host.Ready {
+		if !quiet {
+			text := h.Label() + " is Ready"
+			if addr := addressText(h); addr != "" {
+				text += " at " + addr
+			}
+			fmt.Fprintf(a.out, "%s after %s\n", a.out.green(text), duration(s.total(a.now())))
+		}
+		return nil
+	}
+	var b strings.Builder
+	why := "it is " + string(h.State)
+	switch {
+	case h.State == host.Failed && h.Failure != nil:
+		why = fmt.Sprintf("it failed while %s: %s", h.Failure.In, h.Failure.Reason)
+	case h.Held != "":
+		why = "it is held: " + h.Held
+	}
+	fmt.Fprintf(&b, "%s %s: %s\n", a.err.red("✗"), a.err.bold(clean(h.Label())), clean(why))
+	if len(s.log) > 0 {
+		b.WriteString("  its last words:\n")
+		for _, l := range s.log {
+			b.WriteString(a.err.dim("  │ "+clean(l)) + "\n")
+		}
+	}
+	b.WriteString("  next: " + nextStep(h) + "\n")
+	fmt.Fprint(a.err, b.String())
+	return &silent{fmt.Errorf("%s %w", h.Label(), errHostFailed)}
+}
+
+// nextStep is what an operator can do about h.
+func nextStep(h host.Host) string {
+	switch {
+	case h.State == host.Seen && h.Held != "":
+		return fmt.Sprintf("look at the machine; if it was exchanged: provision enroll %s --new-machine", h.Label())
+	case h.State == host.Retired:
+		return fmt.Sprintf("provision enroll %s admits it again", h.Label())
+	}
+	return fmt.Sprintf("provision host %s tells more; provision reinstall %s tries again and wipes its disk", h.Label(), h.Label())
+}
