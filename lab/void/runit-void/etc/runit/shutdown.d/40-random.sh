@@ -1,0 +1,1 @@
+(umask 077 && head -c 512 /dev/urandom >/var/lib/random-seed)
