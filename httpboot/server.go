@@ -1,0 +1,107 @@
+package httpboot
+
+import (
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"provision.internal/boot"
+	"provision.internal/host"
+	"provision.internal/installer"
+)
+
+// Hosts is what the server reads and changes. An unknown host is
+// host.ErrUnknown; a change is durable when Change returns.
+type Hosts interface {
+	Host(mac host.MAC) (host.Host, error)
+	Named(name string) (host.Host, error)
+	Change(mac host.MAC, actor, cause string, f func(*host.Host) error) (host.Host, error)
+}
+
+// History keeps what happened.
+type History interface {
+	Record(host.Event) error
+	Log(mac host.MAC, lines []string) error
+}
+
+// Images opens boot files by the SHA-256 of their content.
+type Images interface {
+	File(sha256 string) (*os.File, error)
+}
+
+// Kit is what the installer boots with: two images by their hashes, and what
+// else its kernel is told.
+type Kit struct {
+	Kernel  string
+	Initrd  string
+	Cmdline string
+}
+
+// Server answers machines. Every field but Linger must be set before Plain or
+// Secure is called.
+type Server struct {
+	Hosts      Hosts
+	History    History
+	Images     Images
+	Loaders    fs.FS  // network boot programs by name
+	Repository string // folder of the XBPS repositories; empty when there is none
+	HTTP       string // the plain server's URL as machines reach it, without a final slash
+	HTTPS      string // the secure server's
+	Authority  *Authority
+
+	// Kit says what the installer boots with on p.
+	Kit func(p boot.Platform) (Kit, error)
+	// Plan makes the plan of h for its disk d. The server adds what it decides
+	// itself: Host, MAC, Disk, FirstBoot.
+	Plan func(h host.Host, d host.Disk) (installer.Plan, error)
+	// Files are what an enrolled host needs beside its certificate.
+	Files func(h host.Host) ([]installer.File, error)
+
+	Linger time.Duration // how long a machine that nobody admitted asks again; zero: not at all
+	Now    func() time.Time
+	Log    *slog.Logger
+
+	told    told   // last decision of each machine
+	agents  agents // running installers
+	refused limiter[host.MAC]
+}
+
+// Plain returns the handler of the plain server. Everything that it answers is
+// public.
+func (s *Server) Plain() http.Handler {
+	mux := http.NewServeMux()
+	s.route(mux, boot.ScriptPath+"{mac}", s.script)
+	s.route(mux, boot.GRUBPath+"{mac}", s.grub)
+	s.route(mux, boot.LoaderPath+"{name}", s.loader)
+	s.route(mux, boot.ImagePath+"{hash}/{name}", s.image)
+	s.route(mux, boot.RepoPath+"{path...}", s.repository)
+	return mux
+}
+
+// Secure returns the handler of the TLS server.
+func (s *Server) Secure() http.Handler {
+	mux := http.NewServeMux()
+	s.routeSecure(mux, boot.AgentPath+installer.HelloPath, s.hello)
+	s.routeSecure(mux, boot.AgentPath+installer.GrantPath, s.grant)
+	s.routeSecure(mux, boot.AgentPath+installer.ReportPath, s.report)
+	s.routeSecure(mux, boot.AgentPath+installer.FinishedPath, s.finished)
+	s.routeSecure(mux, boot.AgentPath+installer.FailedPath, s.failed)
+	s.routeSecure(mux, boot.EnrolPath+installer.EnrolPath, s.enrol)
+	s.routeSecure(mux, boot.EnrolPath+installer.StatusPath, s.status)
+	return mux
+}
+
+// NewHTTPServer returns a server for either handler that no client can hold up:
+// requests are small and must come quickly, answers may take their time, since
+// a thousand machines may share one wire.
+func NewHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       75 * time.Second, // EDK2 keeps its connection between HEAD and GET
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
