@@ -190,13 +190,13 @@ func (r *round) run(life, ctx context.Context, h host.Host) {
 		switch {
 		case life.Err() != nil, errors.Is(err, errMoved):
 			return
+		case errors.Is(err, nomad.ErrJob):
+			r.fail(h, err.Error())
+			return
 		case context.Cause(ctx) == errLate:
 			r.fail(h, r.overdue(life, h, err))
 			return
 		case ctx.Err() != nil:
-			return
-		case errors.Is(err, nomad.ErrJob):
-			r.fail(h, err.Error())
 			return
 		}
 		r.Log.WarnContext(ctx, "host does not get on, will try again", "host", h.Label(), "mac", h.MAC, "state", h.State, "err", err)
