@@ -29,7 +29,7 @@ func Resolve(repositories []*Index, wanted []string, installed []Package) ([]Cho
 		}
 		c, ok := r.find(w)
 		if !ok {
-			r.fault("%s: not in the repositories", w)
+			r.fault("%s: not found in repository pool", w)
 			continue
 		}
 		r.add(c, false)
@@ -87,7 +87,7 @@ func (r *resolver) add(c Choice, automatic bool) {
 		}
 		d, ok := r.find(dep)
 		if !ok {
-			r.fault("%s depends on %s: not in the repositories", c.Pkgver, dep)
+			r.fault("%s depends on %s: not found in repository pool", c.Pkgver, dep)
 			continue
 		}
 		r.add(d, true)
