@@ -124,7 +124,11 @@ func (s *Server) welcome(h *host.Host, q installer.Hello) (answer installer.Welc
 		err = s.interrupted(h)
 		return installer.Welcome{Action: installer.ActionReboot, Reason: "the install was interrupted"}, nil, err
 	case h.State == host.Admitted && h.Grant.Open(now):
-		d, err := chooseDisk(*h)
+		target := s.Target
+		if target == nil {
+			target = chooseDisk
+		}
+		d, err := target(*h)
 		if err != nil {
 			return installer.Welcome{Action: installer.ActionWait, RetryAfter: retryDisk, Reason: err.Error()}, nil, nil
 		}

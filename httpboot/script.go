@@ -55,6 +55,11 @@ func (s *Server) chooseScript(r *http.Request, mac host.MAC) (name string, data 
 		return "disk.ipxe", nil, why
 	}
 	kit, err := s.Kit(c.Platform)
+	if errors.Is(err, ErrAssembling) {
+		if data, err := newSelfScript(mac, s.HTTP, 0, 0); err == nil {
+			return "wait.ipxe", data, "waits for the installer image"
+		}
+	}
 	if err != nil {
 		return "disk.ipxe", nil, "no installer for " + string(c.Platform) + ": " + err.Error()
 	}

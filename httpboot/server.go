@@ -1,6 +1,7 @@
 package httpboot
 
 import (
+	"errors"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -39,7 +40,10 @@ type Kit struct {
 	Cmdline string
 }
 
-// Server answers machines. Every field but Linger must be set before Plain or
+// ErrAssembling is what Kit wraps while the installer's files are being made.
+var ErrAssembling = errors.New("the installer image is being assembled")
+
+// Server answers machines. Every field but Target and Linger must be set before Plain or
 // Secure is called.
 type Server struct {
 	Hosts      Hosts
@@ -51,8 +55,12 @@ type Server struct {
 	HTTPS      string // the secure server's
 	Authority  *Authority
 
-	// Kit says what the installer boots with on p.
+	// Kit says what the installer boots with on p. ErrAssembling makes the machine
+	// ask again; any other error sends it to its disk.
 	Kit func(p boot.Platform) (Kit, error)
+	// Target returns the disk of h, whose inventory is known, that an install would
+	// write. When nil it is the one that the grant names, else the only free one.
+	Target func(h host.Host) (host.Disk, error)
 	// Plan makes the plan of h for its disk d. The server adds what it decides
 	// itself: Host, MAC, Disk, FirstBoot.
 	Plan func(h host.Host, d host.Disk) (installer.Plan, error)

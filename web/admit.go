@@ -42,7 +42,7 @@ func admit(h host.Host, f facts, t terms) (_ host.Host, changed bool, err error)
 		if err := sameFacts(h, f); err != nil {
 			return h, false, err
 		}
-		if h.Grant.Open(t.now) {
+		if h.Grant.Open(t.now) && (!f.foreign || h.Grant.Foreign && h.Grant.Disk == f.disk) {
 			return h, false, nil
 		}
 	default:
@@ -118,7 +118,9 @@ func sameFacts(h host.Host, f facts) error {
 		return fmt.Errorf("%s, not as %s: %w; retire it first to give it another name", is, f.name, host.ErrExists)
 	case f.role != h.Role:
 		return fmt.Errorf("%s, not %s: %w; run provision reinstall %s --role %s to change it", is, f.role, host.ErrExists, h.Name, f.role)
-	case f.foreign && h.Grant != nil && f.disk != h.Grant.Disk:
+	// Nothing has been written yet while it is Admitted: then naming the disk is
+	// how an operator answers an installer that found several.
+	case h.State != host.Admitted && f.foreign && h.Grant != nil && f.disk != h.Grant.Disk:
 		return fmt.Errorf("%s, for %s and not for disk %s: %w; run provision reinstall %s --disk %s to change it",
 			is, diskText(h.Grant.Disk), f.disk, host.ErrExists, h.Name, f.disk)
 	}

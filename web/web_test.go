@@ -172,7 +172,6 @@ func TestEnrollConflictsNameWhatExists(t *testing.T) {
 	wantCode(t, enroll(web.Enroll{Name: "node1", MAC: mac2, Role: "worker"}), web.CodeConflict, "node1", mac1.String(), "Admitted")
 	wantCode(t, enroll(web.Enroll{Name: "node2", MAC: mac1, Role: "worker"}), web.CodeConflict, "node1", "retire")
 	wantCode(t, enroll(web.Enroll{Name: "node1", MAC: mac1, Role: "storage"}), web.CodeConflict, "worker", "reinstall")
-	wantCode(t, enroll(web.Enroll{Name: "node1", MAC: mac1, Role: "worker", Disk: "X"}), web.CodeConflict, "disk X")
 	wantCode(t, enroll(web.Enroll{Name: "core", MAC: mac2}), web.CodeConflict, mac3.String())
 	wantCode(t, enroll(web.Enroll{Name: "other", MAC: mac3}), web.CodeConflict, "core")
 	wantCode(t, enroll(web.Enroll{Name: "node9", MAC: mac2, Role: "king"}), web.CodeInvalid, "king", "storage, worker")
@@ -214,6 +213,22 @@ func TestNamingADiskAllowsForeignData(t *testing.T) {
 	if g := r.Host.Grant; g.Disk != "S123" || !g.Foreign {
 		t.Errorf("grant = %+v, want it for disk S123 whatever is on it", g)
 	}
+}
+
+// An installer that finds several disks waits until an operator names one.
+func TestNamingADiskLaterReplacesTheGrant(t *testing.T) {
+	a := start(t, t.TempDir(), nil)
+	first, err := a.Enroll(t.Context(), web.Enroll{Name: "node1", MAC: mac1, Role: "worker"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := a.Enroll(t.Context(), web.Enroll{Name: "node1", Disk: "DISK1"})
+	if err != nil || !r.Changed || r.Host.Grant.ID == first.Host.Grant.ID || r.Host.Grant.Disk != "DISK1" {
+		t.Fatalf("Enroll with a disk = %+v, %v; want a new grant for it", r, err)
+	}
+	a.to(t, mac1, host.Installing)
+	_, err = a.Enroll(t.Context(), web.Enroll{Name: "node1", Disk: "OTHER"})
+	wantCode(t, err, web.CodeConflict, "DISK1", "OTHER", "reinstall")
 }
 
 func TestReinstallNeedsTheNameAndKeepsTheDisk(t *testing.T) {
