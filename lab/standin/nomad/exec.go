@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"provision.internal/nomad/nomadtest"
+)
+
+// executor runs tasks as raw_exec does: as processes of the agent's own user,
+// with its environment.
+type executor struct {
+	dir string // the allocations' folders are below it
+}
+
+func (e executor) run(ctx context.Context, t nomadtest.Task) nomadtest.Exit {
+	if t.Driver != "raw_exec" {
+		return nomadtest.Exit{Err: "the stand-in has no driver " + t.Driver}
+	}
+	command, ok := t.Config["command"].(string)
+	if !ok || command == "" {
+		return nomadtest.Exit{Err: "missing command for raw_exec driver"}
+	}
+	var args []string
+	list, _ := t.Config["args"].([]any)
+	for _, a := range list {
+		args = append(args, fmt.Sprint(a))
+	}
+	dir := filepath.Join(e.dir, t.Alloc, t.Name)
+	for _, sub := range []string{"local", "secrets"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return nomadtest.Exit{Err: err.Error()}
+		}
+	}
+	cmd := exec.CommandContext(ctx, command, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, t.Stdout, t.Stderr
+	cmd.Env = append(os.Environ(), "NOMAD_TASK_DIR="+filepath.Join(dir, "local"), "NOMAD_SECRETS_DIR="+filepath.Join(dir, "secrets"))
+	for k, v := range t.Env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	// What a task has started ends with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	err := cmd.Run()
+	if cmd.Process != nil {
+		// Whatever is left of the group; there is usually nothing.
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nomadtest.Exit{}
+	case errors.As(err, &exit) && exit.Exited():
+		return nomadtest.Exit{Code: exit.ExitCode()}
+	case errors.As(err, &exit):
+		status, _ := exit.Sys().(syscall.WaitStatus)
+		return nomadtest.Exit{Code: 128 + int(status.Signal())}
+	}
+	return nomadtest.Exit{Err: err.Error()}
+}
