@@ -229,12 +229,8 @@ func checkFiles(cfg Config) []Finding {
 	} else {
 		all = append(all, good("package keys", "%d in %s", len(keys), cfg.Images.Keys))
 	}
-	subs := cfg.Images.Repositories
-	if len(subs) == 0 {
-		subs = []string{""}
-	}
 	found := false
-	for _, sub := range subs {
+	for _, sub := range cfg.Images.subfolders() {
 		dir := filepath.Join(cfg.Images.Repository, sub)
 		what := "repository " + dir
 		repo, err := xbps.OpenRepository(dir, cfg.Images.Arch, keys)

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -158,4 +159,25 @@ func absolute(base, file string) string {
 		return file
 	}
 	return filepath.Join(base, file)
+}
+
+// httpURL is the plain server's address for machines, without a final slash.
+func (s Server) httpURL() string { return s.url("http", port(s.HTTP), 80) }
+
+// httpsURL is the secure server's.
+func (s Server) httpsURL() string { return s.url("https", port(s.HTTPS), 443) }
+
+func (s Server) url(scheme string, port, usual uint16) string {
+	if port == usual {
+		return scheme + "://" + s.Address.String()
+	}
+	return fmt.Sprintf("%s://%s:%d", scheme, s.Address, port)
+}
+
+// subfolders are the repositories below Repository: itself when none is named.
+func (im Images) subfolders() []string {
+	if len(im.Repositories) == 0 {
+		return []string{""}
+	}
+	return im.Repositories
 }

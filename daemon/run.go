@@ -2,7 +2,181 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"provision.internal/boot"
+	"provision.internal/dhcp"
+	"provision.internal/enroll"
+	"provision.internal/host"
+	"provision.internal/httpboot"
+	"provision.internal/images"
+	"provision.internal/images/embedded"
+	"provision.internal/installer"
+	"provision.internal/nomad"
+	"provision.internal/store"
+	"provision.internal/tftp"
+	"provision.internal/web"
 )
 
-func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) error { return nil }
+// Run is the appliance: it serves until ctx ends, and returns nil then. Nothing
+// slow stands between its start and the first DHCP answer.
+func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err error) {
+	began := time.Now()
+	if err := makeState(cfg.Server.State); err != nil {
+		return err
+	}
+	st, err := store.Open(filepath.Join(cfg.Server.State, "store"), cfg.Deadlines.Map())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	ends, err := listen(cfg)
+	if err != nil {
+		return err
+	}
+	d, err := assemble(ctx, cfg, st, ends, log, version)
+	if err != nil {
+		ends.close()
+		return err
+	}
+	d.started = began
+	log.Info("provision serves", "version", version, "address", cfg.Server.Address, "state", cfg.Server.State,
+		"socket", cfg.Server.Socket, "hosts", len(st.Hosts()), "took", time.Since(began).Round(time.Millisecond))
+	err = d.run(ctx)
+	log.Info("provision has stopped", "up", time.Since(began).Round(time.Second))
+	return err
+}
+
+// appliance is every part of the daemon, joined.
+type appliance struct {
+	cfg     Config
+	version string
+	started time.Time
+	log     *slog.Logger
+	ends    *ends
+
+	machines *machines
+	kits     *kits
+	loaders  fs.FS
+	dhcp     *dhcp.Server
+	tftp     *tftp.Server
+	http     *http.Server
+	https    *http.Server
+	enroll   *enroll.Reconciler
+	web      *web.Server
+}
+
+// assemble makes the parts and starts none. ctx is that of their whole life.
+func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log *slog.Logger, version string) (*appliance, error) {
+	part := func(name string) *slog.Logger { return log.With("part", name) }
+	d := &appliance{cfg: cfg, version: version, log: log, ends: ends}
+
+	authority, err := httpboot.LoadAuthority(filepath.Join(cfg.Server.State, "authority"),
+		[]string{cfg.Server.Name}, []netip.Addr{cfg.Server.Address}, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	files, err := images.Open(filepath.Join(cfg.Server.State, "images"))
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := nomad.New(cfg.Nomad, part("nomad"))
+	if err != nil {
+		return nil, err
+	}
+	plans := &plans{cfg: cfg, cluster: cluster}
+	d.loaders = cfg.Images.loaders()
+	d.machines = newMachines(st, cfg.Hosts, part("dhcp"))
+	d.kits = &kits{cfg: cfg, store: files, ca: authority.PEM(), log: part("images"), since: time.Now()}
+	d.dhcp = &dhcp.Server{Config: cfg.dhcpConfig(), Sockets: ends.dhcp, Hosts: d.machines, Leases: st, Log: part("dhcp")}
+	d.tftp = &tftp.Server{Conn: ends.tftp, Files: d.loaders, Log: part("tftp")}
+	d.enroll = &enroll.Reconciler{Store: st, Nomad: cluster, Meta: plans.meta, Log: part("enroll")}
+
+	boots := &httpboot.Server{
+		Hosts: st, History: st, Images: files, Loaders: d.loaders,
+		Repository: cfg.Images.Repository, HTTP: cfg.Server.httpURL(), HTTPS: cfg.Server.httpsURL(), Authority: authority,
+		Kit: d.kits.kit, Target: plans.target, Plan: plans.plan,
+		Files:  func(h host.Host) ([]installer.File, error) { return plans.files(ctx, h) },
+		Linger: cfg.Server.Linger, Now: time.Now, Log: part("http"),
+	}
+	d.http = httpboot.NewHTTPServer(boots.Plain(), part("http"))
+	d.https = httpboot.NewHTTPServer(boots.Secure(), part("https"))
+	d.https.TLSConfig = authority.TLS()
+	d.web = &web.Server{
+		Listener: ends.web, Hosts: st, History: st, Log: part("web"), Images: d.images, Status: d.status,
+		Roles: cfg.roleNames(), Known: cfg.known(), GrantTTL: cfg.Deadlines.Admitted,
+	}
+	return d, nil
+}
+
+// run starts every part and waits until all have ended. The first that fails
+// stops the others.
+func (d *appliance) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	part := func(name string, run func(context.Context) error) {
+		group.Go(func() error {
+			if err := run(ctx); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	part("dhcp", d.dhcp.Run)
+	part("tftp", d.tftp.Run)
+	part("http", func(ctx context.Context) error { return serve(ctx, d.http, d.ends.http, false) })
+	part("https", func(ctx context.Context) error { return serve(ctx, d.https, d.ends.https, true) })
+	part("web", d.web.Run)
+	part("notices", d.machines.run)
+	part("enroll", d.enroll.Run)
+	part("images", d.kits.run)
+	return group.Wait()
+}
+
+// drain is how long a stopping daemon waits for answers that are under way. An
+// agent repeats what it was not answered.
+const drain = 2 * time.Second
+
+func serve(ctx context.Context, srv *http.Server, l net.Listener, secure bool) error {
+	served := make(chan error, 1)
+	go func() {
+		if secure {
+			served <- srv.ServeTLS(l, "", "")
+		} else {
+			served <- srv.Serve(l)
+		}
+	}()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	if srv.Shutdown(grace) != nil {
+		_ = srv.Close() // who is not done by now is cut off
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// loaders are the network boot programs: the operator's, else the embedded
+// ones.
+func (im Images) loaders() images.Loaders {
+	l := images.Loaders{Embedded: embedded.FS(), Override: map[string]string{}}
+	for platform, file := range im.Loaders {
+		l.Override[boot.Loader(platform)] = file
+	}
+	return l
+}
