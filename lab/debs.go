@@ -32,7 +32,12 @@ func fetchDebs(ctx context.Context, dir string, names []string) (*debs, error) {
 		return nil, err
 	}
 	d := &debs{dir: dir, file: map[string]string{}}
-	wanted, err := apt(ctx, dir, append([]string{"--print-uris"}, names...)...)
+	empty, err := os.MkdirTemp(dir, ".empty-") // apt is silent about files that it finds in its folder
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(empty)
+	wanted, err := apt(ctx, empty, append([]string{"--print-uris"}, names...)...)
 	if err != nil {
 		return nil, err
 	}

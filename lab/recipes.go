@@ -63,7 +63,7 @@ var recipes = []recipe{
 		},
 		take: []string{
 			"usr/bin/sfdisk", "usr/bin/blkid", "usr/bin/wipefs", "usr/bin/lsblk", "usr/bin/findmnt", "usr/bin/mount", "usr/bin/umount",
-			"usr/bin/mkswap", "usr/bin/swapon", "usr/bin/swapoff", "usr/bin/agetty", "usr/bin/fsck", "usr/bin/blockdev",
+			"usr/bin/mkswap", "usr/bin/swapon", "usr/bin/swapoff", "usr/bin/agetty", "usr/bin/blockdev",
 			"usr/lib/libblkid.so.1*", "usr/lib/libmount.so.1*", "usr/lib/libsmartcols.so.1*", "usr/lib/libuuid.so.1*", "usr/lib/libfdisk.so.1*",
 			"usr/lib/libselinux.so.1", "usr/lib/libpcre2-8.so.0*", "usr/lib/libtinfo.so.6*", "usr/lib/libreadline.so.8*", "usr/lib/libudev.so.1*",
 		},
@@ -139,12 +139,13 @@ var recipes = []recipe{
 // applets are the programs that the stand-in has from busybox. Those that it has
 // from their own packages are not among them.
 func applets() []string {
-	const names = `[ arch ash awk basename cat chgrp chmod chown chroot clear cmp cp cpio cut date dd depmod df diff dirname dmesg du echo
-		ed egrep env expr false fgrep find findfs flock fold free fuser getopt grep groups gunzip gzip head hexdump hostid hostname id insmod
-		install ip kill killall less link ln logger login ls lsmod lzcat md5sum mkdir mkfifo mknod mktemp modinfo modprobe more mv nc nohup nslookup
-		nproc od paste patch pgrep pidof ping pkill printenv printf ps pwd readlink realpath reset rm rmdir rmmod sed seq setsid sh sha1sum
-		sha256sum sleep sort stat stty su sync sysctl tac tail tar tee test time timeout top touch tr true truncate tty uname uniq unlink unlzma
-		unxz unzip uptime usleep vi wc wget which who whoami xargs xz xzcat yes zcat`
+	const names = `[ arch ash awk basename cat chgrp chmod chown chroot clear cmp cp cpio cut date dd depmod df diff dirname
+		dmesg du echo ed egrep env expr false fgrep find findfs fold free getopt grep groups gunzip gzip head hexdump
+		hostid hostname id insmod ip kill killall less link ln logger login ls lsmod lzcat md5sum mkdir mkfifo mknod
+		mktemp modinfo modprobe more mv nc nslookup nproc od paste patch pidof ping printf ps pwd readlink realpath
+		reset rm rmdir rmmod sed seq setsid sh sha1sum sha256sum sleep sort stat stty su sync sysctl tac tail tar tee
+		test time timeout top touch tr true truncate tty uname uniq unlink unlzma unxz unzip uptime usleep vi wc wget
+		which who whoami xargs xz xzcat yes zcat`
 	var links []string
 	for _, name := range strings.Fields(names) {
 		links = append(links, "usr/bin/"+name+" → busybox")

@@ -1,2 +1,4 @@
 msg "Loading drivers for the hardware"
-find /sys/devices -name modalias -exec cat {} + 2>/dev/null | sort -u | xargs modprobe -a -b -q 2>/dev/null
+for bus in pci virtio usb scsi; do
+	cat /sys/bus/"$bus"/devices/*/modalias 2>/dev/null | sort -u | xargs modprobe -a -b -q 2>/dev/null
+done

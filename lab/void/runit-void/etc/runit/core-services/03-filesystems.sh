@@ -1,6 +1,10 @@
 msg "Checking and mounting the file systems"
-root=$(findmnt -n -o SOURCE /)
-fsck -p "$root" || [ $? -le 1 ] || msg_warn "the root file system has faults"
+read -r root fstype <<EOF
+$(findmnt -n -o SOURCE,FSTYPE /)
+EOF
+if [ -x "/usr/bin/fsck.$fstype" ]; then
+	"fsck.$fstype" -p "$root" || [ $? -le 1 ] || msg_warn "the root file system has faults"
+fi
 mount -o remount,rw / || msg_warn "cannot write to the root file system"
 swapon -a
 mount -a -t noproc,nosysfs || msg_warn "a file system of /etc/fstab is missing"

@@ -7,5 +7,4 @@ if [ -f /var/lib/random-seed ]; then
 	cat /var/lib/random-seed >/dev/urandom
 fi
 [ -d /etc/sysctl.d ] && sysctl -q -p /etc/sysctl.d/*.conf 2>/dev/null
-install -m 0664 /dev/null /run/utmp
-:
+: >/run/utmp
