@@ -96,7 +96,7 @@ func (p *plans) files(ctx context.Context, h host.Host) ([]installer.File, error
 	ctx, cancel := context.WithTimeout(ctx, enrolTime)
 	defer cancel()
 	made, err := p.cluster.Enrol(ctx, nomad.Client{
-		Name: h.Name, Pool: role.Nomad.Pool, Meta: role.Nomad.Meta,
+		Name: h.Name, Datacenter: role.Nomad.Datacenter, Pool: role.Nomad.Pool, Meta: role.Nomad.Meta,
 		Certificate: installer.HostCertificate, Key: installer.HostKey,
 	}, h.Node)
 	if err != nil {
@@ -117,3 +117,6 @@ func (p *plans) files(ctx context.Context, h host.Host) ([]installer.File, error
 func (p *plans) meta(h host.Host) map[string]string {
 	return maps.Clone(p.cfg.Roles[h.Role].Nomad.Meta)
 }
+
+// template is the file with the configuration job of h.
+func (p *plans) template(h host.Host) string { return p.cfg.Roles[h.Role].Job }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -67,7 +66,7 @@ type appliance struct {
 
 	machines *machines
 	kits     *kits
-	loaders  fs.FS
+	loaders  images.Loaders
 	dhcp     *dhcp.Server
 	tftp     *tftp.Server
 	http     *http.Server
@@ -96,11 +95,14 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	}
 	plans := &plans{cfg: cfg, cluster: cluster}
 	d.loaders = cfg.Images.loaders()
+	if err := d.loaders.Check(boot.Loader(boot.BIOS), boot.Loader(boot.UEFIx64), boot.Loader(boot.UEFIarm64)); err != nil {
+		log.Warn("some machines will find no boot loader", "err", err)
+	}
 	d.machines = newMachines(st, cfg.Hosts, part("dhcp"))
 	d.kits = &kits{cfg: cfg, store: files, ca: authority.PEM(), log: part("images"), since: time.Now()}
 	d.dhcp = &dhcp.Server{Config: cfg.dhcpConfig(), Sockets: ends.dhcp, Hosts: d.machines, Leases: st, Log: part("dhcp")}
 	d.tftp = &tftp.Server{Conn: ends.tftp, Files: d.loaders, Log: part("tftp")}
-	d.enroll = &enroll.Reconciler{Store: st, Nomad: cluster, Meta: plans.meta, Log: part("enroll")}
+	d.enroll = &enroll.Reconciler{Store: st, Nomad: cluster, Meta: plans.meta, Template: plans.template, Log: part("enroll")}
 
 	boots := &httpboot.Server{
 		Hosts: st, History: st, Images: files, Loaders: d.loaders,

@@ -12,6 +12,7 @@ import (
 
 	"provision.internal/boot"
 	"provision.internal/host"
+	"provision.internal/nomad"
 	"provision.internal/web"
 )
 
@@ -33,6 +34,9 @@ func (c Config) Validate() error {
 			fs.add("roles."+name, "a role's name has lower-case letters, digits and hyphens only")
 		}
 		fs.take(c.Roles[name].Validate("roles." + name))
+		if err := nomad.CheckTemplate(c.Roles[name].Job); err != nil {
+			fs.add("roles."+name+".job", "%v", err)
+		}
 	}
 	c.validateHosts(&fs)
 	fs.take(c.Nomad.Validate("nomad"))

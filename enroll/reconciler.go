@@ -36,6 +36,10 @@ type Reconciler struct {
 	// name and role. It may be nil.
 	Meta func(host.Host) map[string]string
 
+	// Template returns the file with the configuration job of a host, empty for
+	// the cluster's own. It may be nil.
+	Template func(host.Host) string
+
 	// Tick is how long a lost wake-up or a failed attempt costs; 5 s when zero.
 	Tick time.Duration
 	// Grace is how long after the start no host fails for its deadline: while

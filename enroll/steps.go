@@ -83,6 +83,9 @@ func (r *Reconciler) job(h host.Host) nomad.Job {
 	if r.Meta != nil {
 		j.Meta = r.Meta(h)
 	}
+	if r.Template != nil {
+		j.Template = r.Template(h)
+	}
 	return j
 }
 

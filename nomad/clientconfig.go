@@ -25,10 +25,11 @@ const (
 
 // Client is what the Nomad client of one installed host needs to know.
 type Client struct {
-	Name  string            // host name, and so node name
-	Pool  string            // the configuration's pool when empty
-	Meta  map[string]string // keys without dots
-	Token string            // from Introduce; none when empty
+	Name       string            // host name, and so node name
+	Datacenter string            // the configuration's when empty
+	Pool       string            // the configuration's when empty
+	Meta       map[string]string // keys without dots
+	Token      string            // from Introduce; none when empty
 
 	// PEM files on the host, used when the configuration has an authority.
 	Certificate, Key string
@@ -57,7 +58,7 @@ func (c Config) ClientConfig(h Client) ([]File, error) {
 
 	text(b, "name", h.Name)
 	text(b, "region", c.region())
-	text(b, "datacenter", c.datacenter())
+	text(b, "datacenter", cmp.Or(h.Datacenter, c.datacenter()))
 	text(b, "data_dir", DataDir)
 	yes(b, "disable_update_check", true)
 
@@ -112,7 +113,7 @@ func (c Config) ClientConfig(h Client) ([]File, error) {
 // literal refuses values that Nomad's agent, which reads an older HCL than the
 // one written here, would not take as they are.
 func literal(h Client, c Config) error {
-	values := append([]string{h.Name, h.Pool, h.Certificate, h.Key, c.Region, c.Datacenter, c.Pool}, c.Servers...)
+	values := append([]string{h.Name, h.Datacenter, h.Pool, h.Certificate, h.Key, c.Region, c.Datacenter, c.Pool}, c.Servers...)
 	for k, v := range h.Meta {
 		values = append(values, k, v)
 	}

@@ -19,6 +19,8 @@ type Job struct {
 	Role    string
 	Meta    map[string]string
 	Attempt string
+	// Template is the file to render; the configuration's when empty.
+	Template string
 	// Progress, when set, hears what is going on, in words for a person.
 	Progress func(text string)
 }
@@ -110,7 +112,13 @@ func (c *Cluster) start(ctx context.Context, j Job, progress func(string)) (*api
 	if err != nil {
 		return nil, err
 	}
-	text, err := render(c.job, j, node)
+	tmpl := c.job
+	if j.Template != "" {
+		if tmpl, err = loadTemplate(j.Template); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrJob, err)
+		}
+	}
+	text, err := render(tmpl, j, node)
 	if err != nil {
 		return nil, err
 	}

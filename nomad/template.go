@@ -54,6 +54,13 @@ func loadTemplate(file string) (*template.Template, error) {
 	return t.Option("missingkey=error"), nil
 }
 
+// CheckTemplate reports why the template in file cannot be rendered. An empty
+// name is the embedded one.
+func CheckTemplate(file string) error {
+	_, err := loadTemplate(file)
+	return err
+}
+
 // render fills the template in for one run.
 func render(t *template.Template, j Job, node Node) (string, error) {
 	v := jobValues{Job: j.ID(), Host: j.Host, Role: j.Role, Meta: maps.Clone(j.Meta)}
