@@ -133,15 +133,3 @@ func diskText(serial string) string {
 	}
 	return "disk " + serial
 }
-
-// public returns h without what only the machine itself may prove with: not
-// even digests leave the daemon.
-func public(h host.Host) host.Host {
-	h.Session, h.Enrolment = nil, nil
-	if h.Grant != nil {
-		g := *h.Grant
-		g.Claim = host.Digest{}
-		h.Grant = &g
-	}
-	return h
-}

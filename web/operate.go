@@ -33,7 +33,7 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, Result{Host: public(h), Changed: changed})
+	return answer(w, Result{Host: s.public(h), Changed: changed})
 }
 
 func (s *Server) reinstall(w http.ResponseWriter, r *http.Request) error {
@@ -61,7 +61,7 @@ func (s *Server) reinstall(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, Result{Host: public(h), Changed: true})
+	return answer(w, Result{Host: s.public(h), Changed: true})
 }
 
 func (s *Server) retire(w http.ResponseWriter, r *http.Request) error {
@@ -78,7 +78,7 @@ func (s *Server) retire(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, Result{Host: public(h), Changed: changed})
+	return answer(w, Result{Host: s.public(h), Changed: changed})
 }
 
 // freeName makes sure that no host but mac has the name. A retired one that

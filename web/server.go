@@ -153,7 +153,7 @@ func (s *Server) terms(by string) terms {
 func (s *Server) listHosts(w http.ResponseWriter, _ *http.Request) error {
 	hosts := s.Hosts.Hosts()
 	for i, h := range hosts {
-		hosts[i] = public(h)
+		hosts[i] = s.public(h)
 	}
 	if hosts == nil {
 		hosts = []host.Host{}
@@ -166,7 +166,7 @@ func (s *Server) getHost(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, public(h))
+	return answer(w, s.public(h))
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) error {
@@ -185,6 +185,13 @@ func (s *Server) find(ref string) (host.Host, error) {
 		return s.Hosts.Host(mac)
 	}
 	h, ok := named(s.Hosts.Hosts(), ref)
+	for _, k := range s.Known {
+		if !ok && k.Name == ref {
+			var err error
+			h, err = s.Hosts.Host(k.MAC)
+			ok = err == nil && h.Name == ""
+		}
+	}
 	if !ok {
 		return host.Host{}, fmt.Errorf("%s: %w; provision hosts lists them", ref, host.ErrUnknown)
 	}
@@ -199,4 +206,22 @@ func named(hosts []host.Host, name string) (_ host.Host, ok bool) {
 		}
 	}
 	return found, ok
+}
+
+// public returns h as operators see it: without what only the machine itself
+// may prove with, not even as digests, and with the name and role that the
+// configuration has for a machine that nobody admitted yet.
+func (s *Server) public(h host.Host) host.Host {
+	h.Session, h.Enrolment = nil, nil
+	if h.Grant != nil {
+		g := *h.Grant
+		g.Claim = host.Digest{}
+		h.Grant = &g
+	}
+	for _, k := range s.Known {
+		if h.State == host.Seen && h.Name == "" && k.MAC == h.MAC {
+			h.Name, h.Role = k.Name, k.Role
+		}
+	}
+	return h
 }

@@ -185,7 +185,7 @@ func (st *stream) hosts() []host.Host {
 	for _, h := range out {
 		if a := appearanceOf(h); st.shown[h.MAC] != a {
 			st.shown[h.MAC] = a
-			different = append(different, public(h))
+			different = append(different, st.server.public(h))
 		}
 	}
 	return different

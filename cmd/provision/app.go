@@ -115,7 +115,7 @@ who may write to that socket is an operator.`,
 
 	root.AddCommand(
 		newServe(a), newCheck(a),
-		newEnroll(a), newHosts(a), newHost(a), newWatch(a), newReinstall(a), newRetire(a),
+		newEnroll(a), newHosts(a), newHost(a), newLogs(a), newWatch(a), newReinstall(a), newRetire(a),
 		newImages(a), newStatus(a), newVersion(a),
 	)
 	for _, group := range []*cobra.Group{

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -76,7 +76,9 @@ func newStatus(a *app) *cobra.Command {
 		Use:     "status",
 		GroupID: groupDaemon,
 		Short:   "Show how the daemon stands",
-		Args:    args(cobra.NoArgs),
+		Long: `Show where the daemon listens, how many hosts are in each state, and how often
+things happened since its start. Counters that are zero are in --json only.`,
+		Args: args(cobra.NoArgs),
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -93,13 +95,10 @@ func newStatus(a *app) *cobra.Command {
 		for _, p := range st.Parts {
 			fmt.Fprintf(a.out, "  %s  %s  %s\n", pad(p.Name, 10), pad(p.Listen, 22), a.out.dim(clean(p.Note)))
 		}
-		names := make([]string, 0, len(st.Counters))
-		for name := range st.Counters {
-			names = append(names, name)
-		}
-		slices.SortFunc(names, cmp.Compare[string])
-		for _, name := range names {
-			fmt.Fprintf(a.out, "  %s  %d\n", pad(name, 34), st.Counters[name])
+		for _, name := range slices.Sorted(maps.Keys(st.Counters)) {
+			if n := st.Counters[name]; n > 0 {
+				fmt.Fprintf(a.out, "  %s  %d\n", pad(name, 34), n)
+			}
 		}
 		return nil
 	}

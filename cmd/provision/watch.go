@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,7 +59,8 @@ where an earlier run stopped.`,
 			q.Host = args[0]
 		}
 		if *asJSON {
-			return a.eventsAsJSON(cmd, q)
+			enc := json.NewEncoder(a.out)
+			return a.followEvents(cmd.Context(), q, func(e host.Event) error { return enc.Encode(e) })
 		}
 		err := a.followAll(cmd.Context(), q, func(e host.Event) (string, error) {
 			if e.Kind == host.KindLog && !logs || e.Kind == host.KindProgress && a.err.terminal {
@@ -74,18 +74,4 @@ where an earlier run stopped.`,
 		return err
 	}
 	return cmd
-}
-
-func (a *app) eventsAsJSON(cmd *cobra.Command, q web.Query) error {
-	enc := json.NewEncoder(a.out)
-	err := a.client().Follow(cmd.Context(), q, func(u web.Update) error {
-		if u.Event == nil {
-			return nil
-		}
-		return enc.Encode(u.Event)
-	}, func(err error) { fmt.Fprintln(a.err, clean(err.Error())) })
-	if errors.Is(err, cmd.Context().Err()) {
-		return nil
-	}
-	return err
 }
