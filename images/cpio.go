@@ -77,8 +77,9 @@ func concatenate(w io.Writer, parts ...io.Reader) error {
 	out := &aligned{w: w}
 	var faults []error
 	for _, p := range parts {
+		faults = append(faults, out.pad())
 		_, err := io.Copy(out, p)
-		faults = append(faults, err, out.pad())
+		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }

@@ -1,0 +1,535 @@
+package images_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cavaliergopher/cpio"
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+
+	"provision.internal/images"
+	"provision.internal/xbps"
+)
+
+var signer = sync.OnceValue(func() *rsa.PrivateKey {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return k
+})
+
+const release = "6.1.0-test"
+
+// kernelFiles is a kernel with a few modules, in every compression that
+// distributions use.
+func kernelFiles(t testing.TB, lib string) []xbps.File {
+	t.Helper()
+	squeeze := func(b []byte) []byte {
+		var buf bytes.Buffer
+		w, err := xz.NewWriter(&buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return buf.Bytes()
+	}
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := lib + "/modules/" + release + "/"
+	file := func(name string, b []byte) xbps.File { return xbps.Regular(dir+name, 0o644, b) }
+	return []xbps.File{
+		xbps.Regular("boot/vmlinuz-"+release, 0o644, []byte("the kernel")),
+		xbps.Regular("boot/config-"+release, 0o644, []byte("CONFIG_X=y\n")),
+		file("modules.builtin", []byte("kernel/lib/builtin.ko\n")),
+		file("kernel/drivers/virtio/virtio.ko", elfModule("name=virtio\x00depends=builtin\x00")),
+		file("kernel/drivers/virtio/virtio_ring.ko.xz", squeeze(elfModule("depends=\x00"))),
+		file("kernel/drivers/net/virtio_net.ko.zst", z.EncodeAll(elfModule("alias=virtio:d00000001v*\x00depends=virtio,virtio-ring,failover\x00"), nil)),
+		file("kernel/net/core/failover.ko", elfModule("description=two\nlines\x00")),
+		file("kernel/fs/ext4/ext4.ko", elfModule("alias=fs-ext4\x00softdep=pre: crc32c\x00")),
+		file("kernel/crypto/crc32c_generic.ko", elfModule("alias=crypto-crc32c\x00")),
+		file("kernel/drivers/gpu/drm/drm.ko", []byte("not even looked at")),
+		file("kernel/drivers/tty/serial/other.ko", elfModule("depends=\x00")),
+	}
+}
+
+// repository builds one with a meta package that depends on the kernel's.
+func repository(t testing.TB, files []xbps.File) (string, xbps.Keys) {
+	t.Helper()
+	b := &xbps.Builder{Dir: t.TempDir(), Arch: "x86_64", Key: signer()}
+	for _, s := range []xbps.Spec{
+		{Package: xbps.Package{Pkgver: "linux-6.1_1", Arch: "x86_64", Desc: "meta", Depends: []string{"linux6.1>=6.1_1"}}},
+		{Package: xbps.Package{Pkgver: "linux6.1-6.1.9_1", Arch: "x86_64", Desc: "kernel", Depends: []string{"linux-base>=0"}}, Files: files},
+		{Package: xbps.Package{Pkgver: "linux-base-1_1", Arch: "noarch", Desc: "no kernel in it"}},
+	} {
+		if _, err := b.Add(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Dir, xbps.Keys{b.PublicKey().Fingerprint(): *b.PublicKey()}
+}
+
+// tarball writes a ROOTFS tarball.
+func tarball(t testing.TB, headers ...tar.Header) string {
+	t.Helper()
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, h := range headers {
+		body := h.PAXRecords["body"]
+		h.PAXRecords = nil
+		if h.Size == 0 {
+			h.Size = int64(len(body))
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "rootfs.tar")
+	if err := os.WriteFile(name, buf.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func regular(name, body string) tar.Header {
+	return tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o755, PAXRecords: map[string]string{"body": body}}
+}
+
+func rootfs(t testing.TB) string {
+	t.Helper()
+	return tarball(t,
+		tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755},
+		tar.Header{Name: "./usr/bin/", Typeflag: tar.TypeDir, Mode: 0o755},
+		tar.Header{Name: "./bin", Typeflag: tar.TypeSymlink, Linkname: "usr/bin"},
+		tar.Header{Name: "./lib", Typeflag: tar.TypeSymlink, Linkname: "usr/lib"},
+		regular("./usr/bin/sfdisk", "sfdisk"),
+		tar.Header{Name: "./usr/bin/hard", Typeflag: tar.TypeLink, Linkname: "./usr/bin/sfdisk"},
+		regular("./usr/share/man/man8/sfdisk.8", "a manual"),
+		regular("./usr/lib/libc.a", "an archive"),
+		tar.Header{Name: "./dev/", Typeflag: tar.TypeDir, Mode: 0o755},
+	)
+}
+
+func inputs(t testing.TB) images.Inputs {
+	dir, keys := repository(t, kernelFiles(t, "usr/lib"))
+	return images.Inputs{
+		Arch: "x86_64", Rootfs: rootfs(t), Repositories: []string{dir}, Keys: keys, Kernel: "linux", Agent: []byte("\x7fELF agent"),
+		Overlay: func(userland images.Blob) (map[string][]byte, error) {
+			return map[string][]byte{"/etc/provision/agent.json": []byte(userland.SHA256)}, nil
+		},
+	}
+}
+
+func open(t testing.TB) *images.Store {
+	t.Helper()
+	s, err := images.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func content(t testing.TB, s *images.Store, b images.Blob) []byte {
+	t.Helper()
+	f, err := s.File(b.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	all, err := io.ReadAll(f)
+	if err != nil || int64(len(all)) != b.Size {
+		t.Fatalf("%s: %d bytes, %v; want %d", b.SHA256, len(all), err, b.Size)
+	}
+	return all
+}
+
+// unpackInitrd does as the kernel does: archive after archive, plain or zstd,
+// each at a multiple of four bytes.
+func unpackInitrd(t testing.TB, b []byte) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for len(b) > 0 {
+		switch {
+		case b[0] == 0:
+			b = b[1:]
+			continue
+		case bytes.HasPrefix(b, []byte("\x28\xb5\x2f\xfd")):
+			z, err := zstd.NewReader(bytes.NewReader(b))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err = io.ReadAll(z); err != nil {
+				t.Fatal(err)
+			}
+			z.Close()
+		}
+		counted := bytes.NewReader(b)
+		r := cpio.NewReader(counted)
+		for {
+			h, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h.ModTime.Unix() != 0 || h.Uid != 0 || h.Guid != 0 {
+				t.Errorf("%s: time %v, owner %d:%d; want none", h.Name, h.ModTime, h.Uid, h.Guid)
+			}
+			body, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[h.Name] = h.Mode.String() + " " + h.Linkname + string(body)
+		}
+		b = b[len(b)-counted.Len():]
+	}
+	return out
+}
+
+func unpackUserland(t testing.TB, b []byte) map[string]string {
+	t.Helper()
+	z, err := zstd.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	out := map[string]string{}
+	r := tar.NewReader(z)
+	for {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[h.Name] = h.FileInfo().Mode().String() + " " + h.Linkname + string(body)
+	}
+}
+
+func names(m map[string]string) []string {
+	var all []string
+	for name := range m {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestAssemble(t *testing.T) {
+	s := open(t)
+	image, err := s.Assemble(t.Context(), inputs(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if image.Arch != "x86_64" || image.Release != release {
+		t.Errorf("image %+v", image)
+	}
+	if got := string(content(t, s, image.Kernel)); got != "the kernel" {
+		t.Errorf("kernel = %q", got)
+	}
+	const dir = "usr/lib/modules/" + release
+	initrd := unpackInitrd(t, content(t, s, image.Initrd))
+	want := []string{
+		"dev", "etc", "etc/provision", "etc/provision/agent.json", "init", "lib", "proc", "root", "run", "sys", "tmp", "usr", "usr/lib", "usr/lib/modules", dir, dir + "/kernel",
+		dir + "/kernel/drivers", dir + "/kernel/drivers/net", dir + "/kernel/drivers/net/virtio_net.ko.zst",
+		dir + "/kernel/drivers/virtio", dir + "/kernel/drivers/virtio/virtio.ko.zst", dir + "/kernel/drivers/virtio/virtio_ring.ko.zst",
+		dir + "/kernel/net", dir + "/kernel/net/core", dir + "/kernel/net/core/failover.ko.zst", dir + "/modules.alias", dir + "/modules.dep",
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, names(initrd)); diff != "" {
+		t.Errorf("initrd (-want +got):\n%s", diff)
+	}
+	for name, want := range map[string]string{
+		"init":                     "0100755 \x7fELF agent",
+		"lib":                      "0120777 usr/lib",
+		"etc/provision/agent.json": "0100644 " + image.Userland.SHA256,
+		dir + "/modules.alias":     "0100644 alias crypto-crc32c crc32c_generic\nalias virtio:d00000001v* virtio_net\nalias fs-ext4 ext4\n",
+		dir + "/modules.dep": "0100644 kernel/crypto/crc32c_generic.ko.zst:\n" +
+			"kernel/drivers/net/virtio_net.ko.zst: kernel/net/core/failover.ko.zst kernel/drivers/virtio/virtio_ring.ko.zst kernel/drivers/virtio/virtio.ko.zst\n" +
+			"kernel/drivers/virtio/virtio.ko.zst:\nkernel/drivers/virtio/virtio_ring.ko.zst:\n" +
+			"kernel/fs/ext4/ext4.ko.zst: kernel/crypto/crc32c_generic.ko.zst\nkernel/net/core/failover.ko.zst:\n",
+	} {
+		if got := initrd[name]; sortLines(got) != sortLines(want) {
+			t.Errorf("%s = %q, want %q", name, got, want)
+		}
+	}
+	userland := unpackUserland(t, content(t, s, image.Userland))
+	wantNames := []string{"bin", dir + "/kernel/crypto/crc32c_generic.ko.zst", dir + "/kernel/fs/ext4/ext4.ko.zst", dir + "/modules.alias", dir + "/modules.dep", "lib", "usr/bin/", "usr/bin/hard", "usr/bin/sfdisk"}
+	slices.Sort(wantNames)
+	if diff := cmp.Diff(wantNames, names(userland)); diff != "" {
+		t.Errorf("userland (-want +got):\n%s", diff)
+	}
+	if got := userland["usr/bin/sfdisk"]; got != "-rwxr-xr-x sfdisk" {
+		t.Errorf("sfdisk = %q", got)
+	}
+}
+
+func sortLines(s string) string {
+	lines := strings.Split(s, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// The cpio program finds the plain part of the initrd well-formed.
+func TestInitrdIsReadByCpio(t *testing.T) {
+	program, err := exec.LookPath("cpio")
+	if err != nil {
+		t.Skip("cpio is not installed: make deps")
+	}
+	s := open(t)
+	image, err := s.Assemble(t.Context(), inputs(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "-t")
+	cmd.Stdin = bytes.NewReader(content(t, s, image.Initrd))
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "virtio_net.ko.zst") {
+		t.Errorf("cpio -t: %v\n%s", err, out)
+	}
+}
+
+func TestAssembleIsReproducible(t *testing.T) {
+	in := inputs(t)
+	var got [2]images.Image
+	for i := range got {
+		var err error
+		if got[i], err = open(t).Assemble(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(got[0], got[1]); diff != "" {
+		t.Errorf("two stores, same inputs:\n%s", diff)
+	}
+}
+
+// What was made once is found again, and made again when it was damaged.
+func TestAssembleKeepsAndHeals(t *testing.T) {
+	dir := t.TempDir()
+	s, err := images.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := inputs(t)
+	first, err := s.Assemble(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := func() (latest int64) {
+		err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				info, err := d.Info()
+				latest = max(latest, info.ModTime().UnixNano())
+				return err
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return latest
+	}
+	before := made()
+	again, err := s.Assemble(t.Context(), in)
+	if err != nil || again != first {
+		t.Errorf("second assembly: %+v, %v; want %+v", again, err, first)
+	}
+	if made() != before {
+		t.Error("the second assembly wrote something")
+	}
+	other := in
+	other.Agent = []byte("another agent")
+	changed, err := s.Assemble(t.Context(), other)
+	if err != nil || changed.Initrd == first.Initrd || changed.Userland != first.Userland {
+		t.Errorf("with another agent: %+v, %v; want another initrd only", changed, err)
+	}
+
+	name := filepath.Join(dir, first.Userland.SHA256)
+	damage(t, name)
+	if _, err := s.File(first.Userland.SHA256); !errors.Is(err, images.ErrDamaged) {
+		t.Errorf("File of a damaged image: %v, want ErrDamaged", err)
+	}
+	if _, err := s.File(first.Userland.SHA256); !errors.Is(err, images.ErrMissing) {
+		t.Errorf("File after that: %v, want ErrMissing", err)
+	}
+	if healed, err := s.Assemble(t.Context(), in); err != nil || healed != first {
+		t.Errorf("assembly after damage: %+v, %v; want %+v", healed, err, first)
+	}
+	content(t, s, first.Userland)
+}
+
+func damage(t *testing.T, name string) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, b, 0o444); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAssembleRefuses(t *testing.T) {
+	link := func(target string) tar.Header {
+		return tar.Header{Name: "etc/shadow", Typeflag: tar.TypeLink, Linkname: target}
+	}
+	// Frames of zeros behind the header of a file that claims to be huge.
+	bomb := func(t *testing.T) string {
+		var buf bytes.Buffer
+		if err := tar.NewWriter(&buf).WriteHeader(&tar.Header{Name: "usr/zeros", Typeflag: tar.TypeReg, Size: 64 << 30}); err != nil {
+			t.Fatal(err)
+		}
+		z, err := zstd.NewWriter(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames := z.EncodeAll(buf.Bytes(), nil)
+		zeros := z.EncodeAll(make([]byte, 64<<20), nil)
+		frames = append(frames, bytes.Repeat(zeros, 65)...)
+		name := filepath.Join(t.TempDir(), "bomb.tar.zst")
+		if err := os.WriteFile(name, frames, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	for name, c := range map[string]struct {
+		change func(*testing.T, *images.Inputs)
+		want   string
+	}{
+		"a path that leaves": {func(t *testing.T, in *images.Inputs) { in.Rootfs = tarball(t, regular("usr/../../etc/passwd", "x")) }, "leaves the tree"},
+		"an absolute path":   {func(t *testing.T, in *images.Inputs) { in.Rootfs = tarball(t, regular("/etc/passwd", "x")) }, "absolute path"},
+		"a device": {func(t *testing.T, in *images.Inputs) {
+			in.Rootfs = tarball(t, tar.Header{Name: "usr/sda", Typeflag: tar.TypeBlock, Devmajor: 8})
+		}, "are refused"},
+		"a hard link outside":    {func(t *testing.T, in *images.Inputs) { in.Rootfs = tarball(t, link("../../etc/shadow")) }, "leaves the tree"},
+		"a hard link to nothing": {func(t *testing.T, in *images.Inputs) { in.Rootfs = tarball(t, link("etc/other")) }, "no earlier file"},
+		"a path through a link": {func(t *testing.T, in *images.Inputs) {
+			in.Rootfs = tarball(t, tar.Header{Name: "out", Typeflag: tar.TypeSymlink, Linkname: "/etc"}, regular("out/passwd", "x"))
+		}, "is no directory"},
+		"a bomb":        {func(t *testing.T, in *images.Inputs) { in.Rootfs = bomb(t) }, "when decompressed"},
+		"an empty one":  {func(t *testing.T, in *images.Inputs) { in.Rootfs = tarball(t) }, "no files"},
+		"a missing one": {func(_ *testing.T, in *images.Inputs) { in.Rootfs += ".gone" }, "set images.rootfs"},
+		"a cut one": {func(t *testing.T, in *images.Inputs) {
+			if err := os.Truncate(in.Rootfs, 700); err != nil {
+				t.Fatal(err)
+			}
+		}, "unexpected EOF"},
+		"no kernel": {func(t *testing.T, in *images.Inputs) {
+			dir, keys := repository(t, nil)
+			in.Repositories, in.Keys = []string{dir}, keys
+		}, "no kernel (boot/vmlinuz-RELEASE) in the packages linux-6.1_1, linux6.1-6.1.9_1"},
+		"a missing dependency of a module": {func(t *testing.T, in *images.Inputs) {
+			files := slices.DeleteFunc(kernelFiles(t, "usr/lib"), func(f xbps.File) bool { return strings.HasSuffix(f.Path, "failover.ko") })
+			dir, keys := repository(t, files)
+			in.Repositories, in.Keys = []string{dir}, keys
+		}, "virtio_net needs failover"},
+		"another package name": {func(_ *testing.T, in *images.Inputs) { in.Kernel = "nothing" }, "nothing: not found in repository pool"},
+		"no key":               {func(_ *testing.T, in *images.Inputs) { in.Keys = nil }, "the key is not trusted"},
+		"nothing set":          {func(_ *testing.T, in *images.Inputs) { *in = images.Inputs{} }, "Agent is not set\nArch is not set"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := inputs(t)
+			c.change(t, &in)
+			dir := t.TempDir()
+			s, err := images.Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Assemble(t.Context(), in); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %q in it", err, c.want)
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, ".new-*")); len(left) != 0 {
+				t.Errorf("left behind: %v", left)
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, "parts", ".new-*")); len(left) != 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func TestAssembleStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := open(t).Assemble(ctx, inputs(t)); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want context.Canceled", err)
+	}
+}
+
+// A system without a merged /usr keeps its modules in /lib.
+func TestAssembleWithoutMergedUsr(t *testing.T) {
+	in := inputs(t)
+	in.Rootfs = tarball(t, tar.Header{Name: "lib/", Typeflag: tar.TypeDir, Mode: 0o755}, regular("bin/sh", "sh"))
+	in.Repositories[0], in.Keys = repository(t, kernelFiles(t, "lib"))
+	s := open(t)
+	image, err := s.Assemble(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	initrd := unpackInitrd(t, content(t, s, image.Initrd))
+	if _, ok := initrd["lib/modules/"+release+"/modules.dep"]; !ok || !strings.HasPrefix(initrd["lib"], "040755") {
+		t.Errorf("initrd has %v; want the modules in a folder lib", names(initrd))
+	}
+}
+
+func BenchmarkAssemble(b *testing.B) {
+	in := inputs(b)
+	for b.Loop() {
+		b.StopTimer()
+		s := open(b)
+		b.StartTimer()
+		if _, err := s.Assemble(b.Context(), in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAssembleAgain(b *testing.B) {
+	in, s := inputs(b), open(b)
+	for b.Loop() {
+		if _, err := s.Assemble(b.Context(), in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
