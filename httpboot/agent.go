@@ -85,7 +85,7 @@ func (s *Server) hello(w http.ResponseWriter, r *http.Request) error {
 	case identity != nil:
 		s.notice(q.MAC, "agent", identity.Error())
 		return &refusal{http.StatusForbidden, "another machine is known by this MAC address; run provision host " + h.Label(), identity}
-	case answer.Action != installer.ActionInstall && answer.Reason != "":
+	case answer.Reason != "" && s.greeted.changed(q.MAC, answer.Reason):
 		s.notice(q.MAC, "agent", "its installer was told to "+string(answer.Action)+": "+answer.Reason)
 	}
 	answer.Host = h.Name
@@ -111,15 +111,17 @@ func (s *Server) welcome(h *host.Host, q installer.Hello) (answer installer.Welc
 		h.UUID = q.Inventory.UUID
 	}
 	h.Inventory, h.LastSeen = &q.Inventory, now
-	install := func(d host.Disk) installer.Welcome {
-		token := newSession(q.MAC)
-		h.Session = &host.Session{Token: host.DigestOf(token), Since: now}
-		return installer.Welcome{Session: token, Action: installer.ActionInstall, Disk: d.ID()}
+	install := func(disk string) installer.Welcome {
+		token := s.agents.session(*h, q.Secret, now)
+		if holds(*h, token) != nil {
+			h.Session = &host.Session{Token: host.DigestOf(token), Since: now}
+		}
+		return installer.Welcome{Session: token, Action: installer.ActionInstall, Disk: disk}
 	}
 	switch {
 	case h.State == host.Installing && h.Grant != nil && h.Grant.Claim.Matches(q.Secret):
 		// The same boot of the agent, which lost its connection or an answer.
-		return install(host.Disk{Serial: h.Grant.Disk}), nil, nil
+		return install(h.Grant.Disk), nil, nil
 	case h.State == host.Installing:
 		err = s.interrupted(h)
 		return installer.Welcome{Action: installer.ActionReboot, Reason: "the install was interrupted"}, nil, err
@@ -132,7 +134,7 @@ func (s *Server) welcome(h *host.Host, q installer.Hello) (answer installer.Welc
 		if err != nil {
 			return installer.Welcome{Action: installer.ActionWait, RetryAfter: retryDisk, Reason: err.Error()}, nil, nil
 		}
-		return install(d), nil, nil
+		return install(d.ID()), nil, nil
 	case h.State == host.Seen && s.agents.lingers(q.MAC, now, s.Linger):
 		return installer.Welcome{Action: installer.ActionWait, RetryAfter: retryLinger, Reason: "waits to be admitted"}, nil, nil
 	}

@@ -14,7 +14,7 @@ const (
 	maxText    = 256  // a name, a serial, a step
 	maxLine    = 4096 // a log line, a reason
 	maxDevices = 1024 // disks, or NICs
-	minSecret  = 32
+	minSecret  = 20
 )
 
 // checkHello refuses what no agent sends, and cleans the texts that people will

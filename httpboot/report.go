@@ -29,10 +29,12 @@ type agents struct {
 }
 
 type agent struct {
-	session  string    // sequence belongs to it
-	sequence uint64    // of the last report
-	waiting  time.Time // since when it lingers
-	lines    float64   // tokens of the bucket
+	token    string      // the session that its last hello got
+	secret   host.Digest // which that hello showed
+	session  string      // sequence belongs to it
+	sequence uint64      // of the last report
+	waiting  time.Time   // since when it lingers
+	lines    float64     // tokens of the bucket
 	filled   time.Time
 	dropped  int
 	stored   time.Time // when progress was stored last
@@ -57,6 +59,19 @@ func (a *agents) of(mac host.MAC, now time.Time) *agent {
 	}
 	m.seen = now
 	return m
+}
+
+// session returns the token for an agent that says hello: the one that it has,
+// when the same boot of it asks again, because a report may be under way with
+// that one.
+func (a *agents) session(h host.Host, secret string, now time.Time) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m := a.of(h.MAC, now)
+	if !m.secret.Matches(secret) || holds(h, m.token) != nil {
+		m.token, m.secret = newSession(h.MAC), host.DigestOf(secret)
+	}
+	return m.token
 }
 
 // lingers reports whether an agent on a machine that nobody admitted shall wait.

@@ -71,7 +71,8 @@ type Server struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 
-	told    told   // last decision of each machine
+	told    told   // the last script of each machine
+	greeted told   // the last answer to an agent's hello
 	agents  agents // running installers
 	refused limiter[host.MAC]
 }
