@@ -20,7 +20,7 @@ const (
 )
 
 // Next decides for client c, which the store knows as h, at now; the reason is
-// for the log and for `provision why`. A zero h is an unknown host. Whatever is not
+// for the log and for operators. A zero h is an unknown host. Whatever is not
 // plainly an install is Disk: an unknown host, a settled one, an expired or burned grant,
 // and a machine whose UUID is not the known one.
 func Next(c Client, h host.Host, now time.Time) (Step, string) {
