@@ -86,7 +86,8 @@ func (c Config) ClientConfig(h Client) ([]File, error) {
 	}
 
 	// The configuration job changes the host itself, so it runs unconfined.
-	yes(block(block(b, "plugin", "raw_exec"), "config"), "enabled", true)
+	raw := block(b, "plugin", "raw_exec").AppendNewBlock("config", nil).Body()
+	yes(raw, "enabled", true)
 
 	var files []File
 	if c.CA != "" {

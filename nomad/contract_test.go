@@ -1,0 +1,226 @@
+package nomad
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+
+	"provision.internal/nomad/nomadtest"
+)
+
+// The same test runs against the simulated cluster and, with NOMAD_BIN=FILE,
+// against a real agent: what the simulator answers is what a real one answers.
+func TestContract(t *testing.T) {
+	t.Run("simulated", func(t *testing.T) {
+		s := serve(t, &nomadtest.Server{Beat: time.Second})
+		join(t, s, &nomadtest.Client{Name: "host1", Task: execute})
+		contract(t, s.URL)
+	})
+	t.Run("real", func(t *testing.T) {
+		bin := os.Getenv("NOMAD_BIN")
+		if bin == "" {
+			t.Skip("NOMAD_BIN names no Nomad binary to compare with")
+		}
+		contract(t, realAgent(t, bin))
+	})
+}
+
+// execute runs a task as raw_exec does.
+func execute(ctx context.Context, task nomadtest.Task) nomadtest.Exit {
+	var args []string
+	list, _ := task.Config["args"].([]any)
+	for _, a := range list {
+		args = append(args, fmt.Sprint(a))
+	}
+	cmd := exec.CommandContext(ctx, fmt.Sprint(task.Config["command"]), args...)
+	cmd.Stdout, cmd.Stderr = task.Stdout, task.Stderr
+	for k, v := range task.Env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	var exit *exec.ExitError
+	switch err := cmd.Run(); {
+	case errors.As(err, &exit):
+		return nomadtest.Exit{Code: exit.ExitCode()}
+	case err != nil:
+		return nomadtest.Exit{Err: err.Error()}
+	}
+	return nomadtest.Exit{}
+}
+
+// realAgent starts a server and client in development mode.
+func realAgent(t *testing.T, bin string) (url string) {
+	t.Helper()
+	ports := make([]int, 3)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+		l.Close()
+	}
+	file := filepath.Join(t.TempDir(), "agent.hcl")
+	text := fmt.Sprintf("name = \"host1\"\nports {\n http = %d\n rpc = %d\n serf = %d\n}\n", ports[0], ports[1], ports[2])
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(bin, "agent", "-dev", "-config", file)
+	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait() // it ends by our signal
+	})
+	return fmt.Sprintf("http://127.0.0.1:%d", ports[0])
+}
+
+func contract(t *testing.T, url string) {
+	cfg := Config{Address: url, Servers: []string{"127.0.0.1:4647"}}
+	c := connect(t, &nomadtest.Server{URL: url}, cfg)
+	node, err := c.WaitNode(within(t), "host1", "raw_exec")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Run("wire", func(t *testing.T) { wire(t, url, node.ID) })
+	t.Run("stream", func(t *testing.T) {
+		if _, err := c.listNodes(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		enough := errors.New("enough")
+		lines := 0
+		err := c.stream(within(t), 1, func(_ context.Context, e events) error {
+			if lines == 0 && (e.Index != 0 || len(e.Events) != 0) {
+				t.Errorf("the stream begins with %+v, want a heartbeat", e)
+			}
+			if lines++; len(e.Events) > 0 {
+				return enough
+			}
+			return nil
+		})
+		if !errors.Is(err, enough) {
+			t.Errorf("the stream from index 1 ended with %v before its first event", err)
+		}
+	})
+	t.Run("job", func(t *testing.T) {
+		got, err := c.RunJob(within(t), Job{Host: "host1", Role: "worker", Attempt: "contract"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Logs) != 1 || got.Logs[0].Lines[0] != "configure host1 as worker" {
+			t.Errorf("logs %+v, want what the job wrote", got.Logs)
+		}
+		job := &api.Job{ID: new(got.JobID), TaskGroups: []*api.TaskGroup{api.NewTaskGroup("g", 1).AddTask(api.NewTask("t", "raw_exec"))}}
+		_, _, err = c.api.Jobs().EnforceRegister(job, 0, nil)
+		if code, body := answer(err); code != http.StatusInternalServerError || body != "Enforcing job modify index 0: job already exists" {
+			t.Errorf("a second registration: %d %q", code, body)
+		}
+	})
+	t.Run("failing job", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "job.hcl")
+		text := "job \"x\" {\n type = \"batch\"\n group \"g\" {\n restart {\n attempts = 0\n mode = \"fail\"\n}\n reschedule {\n attempts = 0\n unlimited = false\n}\n" +
+			"task \"t\" {\n driver = \"raw_exec\"\n config {\n command = \"/bin/sh\"\n args = [\"-c\", \"echo on ${node.unique.name} >&2; exit 3\"]\n}\n}\n}\n}"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg := cfg
+		cfg.Job = file
+		got, err := connect(t, &nomadtest.Server{URL: url}, cfg).RunJob(within(t), Job{Host: "host1", Attempt: "failing"})
+		if !errors.Is(err, ErrJob) || !strings.Contains(err.Error(), "exit code 3") || Last(got.Logs) != "on host1" {
+			t.Errorf("RunJob: %v, log %+v, want exit code 3 and the task's line", err, got.Logs)
+		}
+	})
+}
+
+// wire compares what is not seen through the client: statuses, texts, headers.
+func wire(t *testing.T, url, node string) {
+	const none = "aaaaaaaa-1111-2222-3333-444444444444"
+	for _, test := range []struct {
+		method, path, body string
+		code               int
+		want               string // the whole text, or with … its beginning
+		headers            string // r: of a read, w: the index alone, -: neither
+	}{
+		{"GET", "/v1/node/" + none, "", 404, "node not found", "r"},
+		{"GET", "/v1/node/short", "", 500, "node lookup failed: index error: UUID must be 36 characters", "-"},
+		{"GET", "/v1/node/" + node, "", 200, "{…", "r"},
+		{"GET", "/v1/nodes", "", 200, "[{…", "r"},
+		{"DELETE", "/v1/nodes", "", 405, "Invalid method", "-"},
+		{"PUT", "/v1/node/" + none + "/eligibility", `{"Eligibility":"eligible"}`, 500, "node not found", "-"},
+		{"PUT", "/v1/node/" + none + "/purge", "", 500, "node not found", "-"},
+		{"PUT", "/v1/node/" + node + "/eligibility", `{"Eligibility":"eligible"}`, 200, `{"EvalCreateIndex":0,"EvalIDs":null,"Index":…`, "w"},
+		{"GET", "/v1/allocation/" + none, "", 404, "alloc not found", "r"},
+		{"GET", "/v1/evaluation/" + none, "", 404, "eval not found", "r"},
+		{"GET", "/v1/job/nope", "", 404, "job not found", "r"},
+		{"GET", "/v1/job/nope/allocations", "", 200, "[]", "r"},
+		{"GET", "/v1/job/nope/evaluations", "", 200, "[]", "r"},
+		{"GET", "/v1/job/nope/summary", "", 404, "job not found", "r"},
+		{"DELETE", "/v1/job/nope", "", 200, `{"EvalCreateIndex":0,"EvalID":"","Index":0,…`, "-"},
+		{"POST", "/v1/jobs", "{bad json", 400, "invalid character 'b' looking for beginning of object key string", "-"},
+		{"POST", "/v1/jobs", "{}", 400, "Job must be specified", "-"},
+		{"POST", "/v1/jobs", `{"Job":{"ID":"x"}}`, 500, "1 error occurred:\n\t* Missing job task groups\n\n", "-"},
+		{"POST", "/v1/jobs/parse", `{"JobHCL":"job \"x\" {"}`, 400, "Failed to parse job: input.hcl:1,9-10: Unclosed configuration block; …", "-"},
+		{"GET", "/v1/client/fs/logs/" + none + "?task=t&type=stdout", "", 404, `Unknown allocation "` + none + `"`, "-"},
+		{"GET", "/v1/client/fs/logs/" + none + "?type=stdout", "", 400, "must provide task name", "-"},
+		{"GET", "/v1/event/stream?topic=a:b:c", "", 400, "Invalid topic query: error parsing topics: Invalid key value pair for topic, topic: a:b:c", "-"},
+		{"GET", "/v1/acl/token/self", "", 400, "ACL support disabled", "-"},
+		{"GET", "/v1/status/leader", "", 200, `"127.0.0.1:…`, "-"},
+		{"GET", "/v1/nonsense", "", 404, "", "-"},
+	} {
+		req, err := http.NewRequestWithContext(within(t), test.method, url+test.path, strings.NewReader(test.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		call, text := test.method+" "+test.path, string(raw)
+		if prefix, more := strings.CutSuffix(test.want, "…"); resp.StatusCode != test.code || (text != test.want && !more) || !strings.HasPrefix(text, prefix) {
+			t.Errorf("%s: %d %q, want %d %q", call, resp.StatusCode, text, test.code, test.want)
+		}
+		index, leader := resp.Header.Get("X-Nomad-Index"), resp.Header.Get("X-Nomad-Knownleader")
+		switch test.headers {
+		case "r":
+			if index == "" || index == "0" || leader != "true" {
+				t.Errorf("%s: X-Nomad-Index %q, X-Nomad-Knownleader %q, want both", call, index, leader)
+			}
+		case "w":
+			if index == "" || leader != "" {
+				t.Errorf("%s: X-Nomad-Index %q, X-Nomad-Knownleader %q, want the first alone", call, index, leader)
+			}
+		}
+	}
+
+	// A blocking query that times out answers with the same index.
+	get := func(query string) string {
+		resp, err := http.Get(url + "/v1/jobs" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.Header.Get("X-Nomad-Index")
+	}
+	first := get("")
+	if again := get("?wait=10ms&index=" + first); again != first {
+		t.Errorf("after a time-out the index is %s, want %s", again, first)
+	}
+}
