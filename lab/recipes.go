@@ -120,13 +120,13 @@ var recipes = []recipe{
 			"etc/grub.d/40_custom", "usr/lib/grub/grub-mkconfig_lib", "usr/lib/libdevmapper.so.1.02.1", "usr/lib/liblzma.so.5*",
 			"usr/lib/grub/i386-pc/*.mod", "usr/lib/grub/i386-pc/*.lst", "usr/lib/grub/i386-pc/*.img", "usr/lib/grub/i386-pc/modinfo.sh",
 		},
-		dirs: []string{"boot/grub 0755"},
+		dirs: []string{"boot/grub 0755", "usr/share/locale 0755"},
 		conf: []string{"/etc/default/grub"},
 	},
 	{
 		name: "grub-x86_64-efi", desc: "GRand Unified Bootloader 2 - x86_64 EFI support", from: []string{"grub-efi-amd64-bin"},
 		depends: []string{"grub", "efibootmgr", "dosfstools"},
-		take:    []string{"usr/lib/grub/x86_64-efi/*.mod", "usr/lib/grub/x86_64-efi/*.lst", "usr/lib/grub/x86_64-efi/modinfo.sh"},
+		take:    []string{"usr/lib/grub/x86_64-efi/*.mod", "usr/lib/grub/x86_64-efi/*.lst", "usr/lib/grub/x86_64-efi/*.img", "usr/lib/grub/x86_64-efi/modinfo.sh"},
 	},
 	{
 		name: "base-system", desc: "Void Linux base system meta package",

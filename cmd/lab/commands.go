@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,12 @@ func (f *rackFlags) open() (*lab.Rack, error) {
 	return lab.Open(f.dir, f.name, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 }
 
+// programs is the folder that this program is in: make build puts all in one.
+func (f *rackFlags) programs() (lab.Programs, error) {
+	self, err := os.Executable()
+	return lab.Programs(filepath.Dir(self)), err
+}
+
 func root() *cobra.Command {
 	f := &rackFlags{}
 	cmd := &cobra.Command{
@@ -32,7 +39,40 @@ func root() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&f.name, "name", "demo", "the rack; racks live beside each other")
 	cmd.PersistentFlags().StringVar(&f.dir, "dir", "build/lab", "folder of all racks and their inputs")
-	cmd.AddCommand(netUp(f), down(f), add(f), list(f), power(f), console(f))
+	cmd.AddCommand(up(f), down(f), add(f), list(f), power(f), console(f), nomadServer())
+	return cmd
+}
+
+func up(f *rackFlags) *cobra.Command {
+	var config string
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "make the rack: its inputs, its network, Nomad and the appliance",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := f.open()
+			if err != nil {
+				return err
+			}
+			programs, err := f.programs()
+			if err != nil {
+				return err
+			}
+			if err := r.Serve(cmd.Context(), programs, config); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), `rack %[1]s is up; its files are in %[2]s
+
+  export PROVISION_SOCKET=%[3]s
+  lab add node1 --uefi && lab power on node1
+  provision hosts
+  provision enroll node1 --mac MAC --role worker
+  lab down
+`, r.Name, r.Dir, r.Socket())
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&config, "config", "examples/lab.yaml", "the appliance's configuration")
 	return cmd
 }
 
@@ -172,14 +212,4 @@ func console(f *rackFlags) *cobra.Command {
 			return r.Console(cmd.Context(), args[0], cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
-}
-
-func netUp(f *rackFlags) *cobra.Command {
-	return &cobra.Command{Use: "net", Hidden: true, RunE: func(cmd *cobra.Command, _ []string) error {
-		r, err := f.open()
-		if err != nil {
-			return err
-		}
-		return r.Up(cmd.Context())
-	}}
 }
