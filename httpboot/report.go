@@ -108,12 +108,13 @@ func (a *agents) stored(mac host.MAC, session string, sequence uint64, now time.
 	m.session, m.sequence = session, sequence
 }
 
-// storeProgress reports whether a progress inside a step is worth a write.
-func (a *agents) storeProgress(mac host.MAC, now time.Time) bool {
+// worthStoring reports whether a progress is worth a write: when a step began,
+// and inside of one now and then.
+func (a *agents) worthStoring(mac host.MAC, began bool, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	m := a.of(mac, now)
-	if now.Sub(m.stored) < progressEvery {
+	if !began && now.Sub(m.stored) < progressEvery {
 		return false
 	}
 	m.stored = now
@@ -184,7 +185,7 @@ func (s *Server) storeReport(h host.Host, session string, q installer.Report, no
 func (s *Server) storeProgress(h host.Host, session string, p host.Progress, now time.Time) error {
 	under := h.State == host.Installing || h.State == host.Admitted
 	began := p.Step != h.Progress.Step
-	if !under || p == h.Progress || p == (host.Progress{}) || !began && !s.agents.storeProgress(h.MAC, now) {
+	if !under || p == h.Progress || p == (host.Progress{}) || !s.agents.worthStoring(h.MAC, began, now) {
 		return nil
 	}
 	_, err := s.Hosts.Change(h.MAC, "agent", "", func(h *host.Host) error {

@@ -2,6 +2,7 @@ package httpboot
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -48,6 +49,8 @@ type rig struct {
 	plain  *httptest.Server
 	secure *httptest.Server
 
+	authorityDir string
+
 	mu  sync.Mutex
 	now time.Time
 }
@@ -60,7 +63,8 @@ func newRig(t testing.TB) *rig {
 	}
 	t.Cleanup(func() { st.Close() })
 	r := &rig{store: st, now: t0}
-	authority, err := LoadAuthority(t.TempDir(), []string{"provision"}, []netip.Addr{local}, r.clock)
+	r.authorityDir = t.TempDir()
+	authority, err := LoadAuthority(r.authorityDir, []string{"provision"}, []netip.Addr{local}, r.clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +148,7 @@ func (r *rig) admit(t testing.TB, mac host.MAC, name, disk string) host.Host {
 			return err
 		}
 		h.Name, h.Address, h.Role = name, local, "worker"
-		h.Grant = &host.Grant{ID: fmt.Sprint("g", name, r.clock().UnixNano()), Disk: disk, Made: r.clock(), Expires: r.clock().Add(time.Hour)}
+		h.Grant = &host.Grant{ID: rand.Text(), Disk: disk, Made: r.clock(), Expires: r.clock().Add(time.Hour)}
 		return nil
 	})
 }
