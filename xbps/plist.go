@@ -61,7 +61,7 @@ func checkNesting(b []byte) error {
 	}
 }
 
-// marshal encodes v as XBPS's own library does: XML, one tab a level.
+// marshal encodes v in the form that XBPS reads.
 func marshal(v any) ([]byte, error) {
 	b, err := plist.MarshalIndent(v, plist.XMLFormat, "\t")
 	if err != nil {
