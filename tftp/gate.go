@@ -18,7 +18,21 @@ const (
 	// repeated. EDK2 repeats after 4 s, iPXE sooner: an older one belongs to a
 	// machine that has given up, and a session for that lasts 16 s.
 	patience = 10 * time.Second
+	// pulse is how often the queue is looked at while no transfer ends.
+	pulse = 20 * time.Millisecond
+	// busyBlocks in a pulse, 30,000 a second, mean that the server has enough to do.
+	busyBlocks = 600
+	// pulseShare is how many more begin at a pulse when it has not.
+	pulseShare = 32
+	// longWait is after what time a request begins although the server is
+	// busy: a second after EDK2's first repetition.
+	longWait = 5 * time.Second
 )
+
+// limits are Server's.
+type limits struct {
+	share, sessions, queue int
+}
 
 var errStopping = errors.New("the server is stopping")
 
@@ -33,12 +47,23 @@ type session struct {
 	key     key
 	request request
 	asked   time.Time    // when the client last sent the request
+	queued  time.Time    // when it entered the queue
 	ticket  string       // its name in the library; empty in the queue
 	begun   time.Time    // when it left the queue
 	active  atomic.Int64 // when the client last took a block, in Unix nanoseconds
-	again   bool         // the request came once more: see gate.admit
+	ending  atomic.Bool  // its last block is out, and others were acknowledged
+	again   again        // the request came once more
 	next    request      // that request
 }
+
+// again says what a repeated request may mean; the larger the surer.
+type again int
+
+const (
+	no    again = iota
+	maybe       // a repetition, or the request after a probe
+	yes         // a new one: its client has seen all blocks but the last
+)
 
 // gate is the net.PacketConn that the library reads instead of the port. Requests
 // enter by admit, leave by ReadFrom when a session is free, and end by end.
@@ -50,33 +75,36 @@ type session struct {
 //   - A machine that was reset asks again, from the same port when its ROM uses a fixed
 //     one. It shows by the old transfer's silence for quietTime. The request gets
 //     a transfer of its own; the old one meets nobody and gives up.
-//   - The ERROR that ends a size probe and the request that follows it travel to
-//     different sockets, and may be seen in the other order. The request is
-//     kept, and starts when the probe ends.
+//   - The end of a transfer and the request that follows it travel to different
+//     sockets, and may be seen in the other order. The request is kept, and starts when the
+//     transfer ends: by the ERROR of a size probe, or after its last block.
 type gate struct {
 	net.PacketConn // the port, for LocalAddr; it is never read or closed from here
 
-	limit, queueLimit int
-	count             *counters
-	now               func() time.Time
-	ready             chan *session // begun, not yet read by the library
-	stop              chan struct{} // closed: the library's reads fail
-	stopped           sync.Once
+	limits  limits
+	count   *counters
+	now     func() time.Time
+	blocks  atomic.Int64  // read for all transfers
+	ready   chan *session // begun, not yet read by the library
+	stop    chan struct{} // closed: the library's reads fail
+	stopped sync.Once
 
 	mu       sync.Mutex
 	sessions map[key]*session
 	running  map[string]*session // by ticket
 	queue    []*session
+	pulsing  bool  // a timer for beat is set, as it is while queue is not empty
+	beaten   int64 // blocks at the last beat
 	tickets  uint64
 	handed   string        // the ticket that the library read last
 	draining bool          // nothing more is admitted or handed over
 	empty    chan struct{} // closed when draining and nothing runs
 }
 
-func newGate(port net.PacketConn, limit, queueLimit int, count *counters) *gate {
+func newGate(port net.PacketConn, limits limits, count *counters) *gate {
 	return &gate{
-		PacketConn: port, limit: limit, queueLimit: queueLimit, count: count, now: time.Now,
-		ready: make(chan *session, limit), stop: make(chan struct{}), empty: make(chan struct{}),
+		PacketConn: port, limits: limits, count: count, now: time.Now,
+		ready: make(chan *session, limits.sessions), stop: make(chan struct{}), empty: make(chan struct{}),
 		sessions: map[key]*session{}, running: map[string]*session{},
 	}
 }
@@ -98,7 +126,10 @@ func (g *gate) admit(client netip.AddrPort, r request) {
 		return
 	case now.UnixNano()-old.active.Load() < int64(quietTime):
 		g.count.duplicates.Add(1)
-		old.again, old.next = true, r
+		old.again, old.next = maybe, r
+		if old.ending.Load() {
+			old.again = yes
+		}
 		return
 	}
 	g.open(&session{key: k, request: r, asked: now})
@@ -107,11 +138,13 @@ func (g *gate) admit(client netip.AddrPort, r request) {
 // open begins s or queues it. It needs mu.
 func (g *gate) open(s *session) {
 	switch {
-	case len(g.running) < g.limit:
+	case len(g.running) < min(g.limits.share, g.limits.sessions):
 		g.begin(s)
-	case len(g.queue) < g.queueLimit:
+	case len(g.queue) < g.limits.queue:
 		g.count.queued.Add(1)
+		s.queued = s.asked
 		g.queue = append(g.queue, s)
+		g.pulse()
 	default:
 		// Silence, not an ERROR: the client asks again, while an ERROR would end
 		// its boot.
@@ -146,19 +179,53 @@ func (g *gate) end(s *session, aborted bool) {
 		return
 	}
 	now := g.now()
-	if current && aborted && s.again {
+	if current && (s.again == yes || s.again == maybe && aborted) {
 		g.open(&session{key: s.key, request: s.next, asked: now})
 	}
-	for len(g.queue) > 0 && len(g.running) < g.limit {
+	for len(g.running) < g.limits.share && g.beginNext(now) {
+	}
+}
+
+// beginNext takes a request from the queue, if there is one for which a session
+// is free. It needs mu.
+func (g *gate) beginNext(now time.Time) bool {
+	for len(g.queue) > 0 && len(g.running) < g.limits.sessions {
 		first := g.queue[0]
 		g.queue = g.queue[1:]
-		if now.Sub(first.asked) > patience {
-			delete(g.sessions, first.key)
-			g.count.dropped.Add(1)
-			continue
+		if now.Sub(first.asked) <= patience {
+			g.begin(first)
+			return true
 		}
-		g.begin(first)
+		delete(g.sessions, first.key)
+		g.count.dropped.Add(1)
 	}
+	return false
+}
+
+// pulse has beat called soon. It needs mu.
+func (g *gate) pulse() {
+	if !g.pulsing && len(g.queue) > 0 {
+		g.pulsing = true
+		g.beaten = g.blocks.Load()
+		time.AfterFunc(pulse, g.beat)
+	}
+}
+
+// beat begins more transfers than the share when those that run leave the
+// server idle, because their clients are slow or gone, and when the first
+// has waited for long.
+func (g *gate) beat() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.now()
+	idle := g.blocks.Load()-g.beaten < busyBlocks
+	for range pulseShare {
+		if len(g.queue) == 0 || !idle && now.Sub(g.queue[0].queued) < longWait || !g.beginNext(now) {
+			break
+		}
+	}
+	g.pulsing = false
+	g.pulse()
 }
 
 // find gives the running session with a ticket.

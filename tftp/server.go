@@ -17,6 +17,7 @@ import (
 
 // Defaults of Server's limits.
 const (
+	DefaultShare    = 128
 	DefaultSessions = 1024
 	DefaultQueue    = 4096
 	DefaultGrace    = 2 * time.Second
@@ -27,7 +28,8 @@ type Server struct {
 	// Conn is the port, from Listen. Run closes it.
 	Conn net.PacketConn
 	// Files is what clients can get: the root and everything below. Where that is a
-	// directory use os.Root's FS, because os.DirFS follows symbolic links out of it.
+	// directory use os.Root's FS, because os.DirFS follows symbolic links out of
+	// it. A file that changes while it is transferred must change its size or time.
 	Files fs.FS
 	Log   *slog.Logger
 
@@ -35,11 +37,17 @@ type Server struct {
 	// goroutines.
 	Done func(Transfer)
 
-	Sessions int           // transfers at a time; zero means DefaultSessions
+	// Share is how many transfers run at a time as long as they keep the server
+	// busy; more begin when clients are slow or have waited. Zero means
+	// DefaultShare. A thousand at a time cost a third more each than a hundred
+	// after the other, and the first of them would end as late as the last.
+	Share    int
+	Sessions int           // transfers at a time in any case; zero means DefaultSessions
 	Queue    int           // requests that wait for a session; zero means DefaultQueue
 	Grace    time.Duration // for running transfers when stopped; zero means DefaultGrace
 
 	count counters
+	shelf shelf
 	gate  atomic.Pointer[gate]
 	late  atomic.Bool // the grace is over
 }
@@ -95,7 +103,12 @@ func (s *Server) Stats() Stats {
 // for some seconds more, because the library cannot be interrupted while it waits.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Conn.Close()
-	g := newGate(s.Conn, or(s.Sessions, DefaultSessions), or(s.Queue, DefaultQueue), &s.count)
+	s.shelf = shelf{files: s.Files, books: map[edition]*book{}}
+	g := newGate(s.Conn, limits{
+		share:    or(s.Share, DefaultShare),
+		sessions: or(s.Sessions, DefaultSessions),
+		queue:    or(s.Queue, DefaultQueue),
+	}, &s.count)
 	s.gate.Store(g)
 
 	lib := tftp.NewServer(s.serve, nil)
@@ -211,4 +224,3 @@ func or[T int | time.Duration](v, fallback T) T {
 func unmap(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
-

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"time"
 
 	"github.com/pin/tftp/v3"
@@ -37,13 +36,13 @@ func (s *Server) serve(ticket string, to io.ReaderFrom) error {
 
 // send opens the session's file and gives it to the library.
 func (s *Server) send(t *session, to io.ReaderFrom) (int64, error) {
-	f, size, err := open(s.Files, t.request.name)
+	c, err := s.shelf.open(t.request.name)
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
-	to.(tftp.OutgoingTransfer).SetSize(size)
-	body := body{file: f, session: t, server: s}
+	defer c.close()
+	to.(tftp.OutgoingTransfer).SetSize(c.size)
+	body := body{content: c, session: t, server: s, gate: s.gate.Load()}
 	n, err := to.ReadFrom(&body)
 	if err != nil {
 		// The block that was read last is not acknowledged.
@@ -85,31 +84,13 @@ func clientError(err error) (aborted, probe bool) {
 	return true, block == 0 && (code == codeOptions || code == 0)
 }
 
-// open gives a regular file. A FIFO or device below the root is looked at first, since
-// opening it could block for ever.
-func open(files fs.FS, name string) (fs.File, int64, error) {
-	info, err := fs.Stat(files, name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, 0, errNotFound
-	case err != nil:
-		return nil, 0, err
-	case !info.Mode().IsRegular():
-		return nil, 0, errNotFound
-	}
-	f, err := files.Open(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	return f, info.Size(), nil
-}
-
 // body is a file as the library reads it: a block when the one before was
 // acknowledged.
 type body struct {
-	file         io.Reader
+	content      *content
 	session      *session
 	server       *Server
+	gate         *gate
 	read         int64
 	acknowledged int64
 	err          error // of the file, which the client is not told
@@ -121,9 +102,12 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, errStopping
 	}
 	b.session.active.Store(time.Now().UnixNano())
+	b.gate.blocks.Add(1)
 	b.acknowledged = b.read
-	n, err := b.file.Read(p)
-	b.read += int64(n)
+	n, err := b.content.Read(p)
+	if b.read += int64(n); b.read == b.content.size && b.acknowledged > 0 {
+		b.session.ending.Store(true)
+	}
 	if err != nil && err != io.EOF {
 		b.err = fmt.Errorf("read %s: %w", b.session.key.file, err)
 		return n, errUnreadable
