@@ -4,8 +4,10 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"maps"
 	"math/bits"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +15,8 @@ import (
 
 	"github.com/agext/levenshtein"
 	"github.com/go-viper/mapstructure/v2"
+
+	"provision.internal/installer"
 )
 
 // Decode makes a Config of the settings of a configuration file, on top of the
@@ -20,40 +24,96 @@ import (
 // Faults and names every key that is unknown, unreadable or wrong.
 func Decode(settings map[string]any, base string) (Config, error) {
 	cfg := Default()
-	var meta mapstructure.Metadata
+	var faults Faults
+	faults.decoding(decodeInto(&cfg, settings))
+	// mapstructure drops a whole role for one bad key, and its other faults with
+	// it.
+	if roles, ok := settings["roles"].(map[string]any); ok {
+		for name, value := range roles {
+			if _, ok := cfg.Roles[name]; ok {
+				continue
+			}
+			var role installer.Role
+			_ = decodeInto(&role, value) // its faults are known
+			if cfg.Roles == nil {
+				cfg.Roles = map[string]installer.Role{}
+			}
+			cfg.Roles[name] = role
+		}
+	}
+	faults.unknown("", settings, reflect.TypeFor[Config]())
+	cfg.resolve(base)
+	var wrong Faults
+	if errors.As(cfg.Validate(), &wrong) {
+		for _, f := range wrong {
+			if !slices.ContainsFunc(faults, f.follows) {
+				faults = append(faults, f)
+			}
+		}
+	}
+	return cfg, faults.err()
+}
+
+func decodeInto(result, value any) error {
 	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
-		Result:   &cfg,
-		Metadata: &meta,
+		Result: result,
 		// A weak decoder would read the serial 0012 as the number ten.
 		WeaklyTypedInput: false,
 		MatchName:        func(key, field string) bool { return key == field },
 		DecodeHook:       mapstructure.ComposeDecodeHookFunc(readText, readNumber),
 	})
 	if err != nil {
-		return cfg, err
+		return err
 	}
-	var faults Faults
-	faults.decoding(decoder.Decode(settings))
-	known := keysOf(reflect.TypeFor[Config]())
-	slices.Sort(meta.Unused)
-	for _, key := range meta.Unused {
-		faults.add(key, "unknown key%s", suggestion(key, known))
-	}
-	cfg.resolve(base)
-	unreadable := make(map[string]bool)
-	for _, f := range faults {
-		unreadable[f.Key] = true
-	}
-	var wrong Faults
-	if errors.As(cfg.Validate(), &wrong) {
-		for _, f := range wrong {
-			// A value that could not be read is not missing as well.
-			if !unreadable[f.Key] {
-				faults = append(faults, f)
+	return decoder.Decode(value)
+}
+
+// follows reports whether f is only there because another key could not be
+// read: a value that cannot be read is not missing as well.
+func (f Fault) follows(unread Fault) bool {
+	rest, ok := strings.CutPrefix(unread.Key, f.Key)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// unknown adds the keys of value that t has not. mapstructure does not tell
+// them where another key cannot be read.
+func (fs *Faults) unknown(path string, value any, t reflect.Type) {
+	switch v := value.(type) {
+	case []any:
+		if t.Kind() == reflect.Slice {
+			for i, e := range v {
+				fs.unknown(fmt.Sprintf("%s[%d]", path, i), e, t.Elem())
+			}
+		}
+	case map[string]any:
+		fields := fieldsOf(t)
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			at := strings.TrimPrefix(path+"."+key, ".")
+			field, ok := fields[key]
+			switch {
+			case t.Kind() == reflect.Map:
+				fs.unknown(at, v[key], t.Elem())
+			case ok:
+				fs.unknown(at, v[key], field)
+			case fields != nil:
+				fs.add(at, "unknown key%s", suggestion(key, slices.Sorted(maps.Keys(fields))))
 			}
 		}
 	}
-	return cfg, faults.err()
+}
+
+// fieldsOf are the keys that a section of type t has; nil when t is no section.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	fields := map[string]reflect.Type{}
+	for i := range t.NumField() {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("mapstructure"), ","); name != "" {
+			fields[name] = t.Field(i).Type
+		}
+	}
+	return fields
 }
 
 // readText reads durations, sizes, and whatever can unmarshal text.
@@ -116,33 +176,36 @@ func plain(err error) error {
 	return err
 }
 
-// decoding adds the errors of mapstructure, which are a tree of joined ones.
+// decoding adds the errors of mapstructure, which are a tree.
 func (fs *Faults) decoding(err error) {
-	var at *mapstructure.DecodeError
-	switch joined, many := err.(interface{ Unwrap() []error }); {
-	case err == nil:
-	case many:
+	if err == nil {
+		return
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
 			fs.decoding(e)
 		}
-	case errors.As(err, &at):
-		inner := at.Unwrap()
-		if _, many := inner.(interface{ Unwrap() []error }); many {
-			fs.decoding(inner)
-			return
-		}
+		return
+	}
+	at, ok := err.(*mapstructure.DecodeError)
+	switch {
+	case ok:
+		key := mapKey.ReplaceAllString(at.Name(), ".$1")
 		var kind *mapstructure.UnconvertibleTypeError
-		if errors.As(inner, &kind) {
-			fs.add(at.Name(), "want %s, got %s", kindName(kind.Expected.Type()), kindName(reflect.TypeOf(kind.Value)))
+		if errors.As(err, &kind) {
+			fs.add(key, "want %s, got %s", kindName(kind.Expected.Type()), kindName(reflect.TypeOf(kind.Value)))
 			return
 		}
-		fs.add(at.Name(), "%v", inner)
+		fs.add(key, "%v", at.Unwrap())
 	case errors.Unwrap(err) != nil:
 		fs.decoding(errors.Unwrap(err))
 	default:
 		fs.add("configuration", "%v", err)
 	}
 }
+
+// mapKey is how mapstructure writes the key of a map: roles[worker].
+var mapKey = regexp.MustCompile(`\[([^\]]*[^\]0-9][^\]]*)\]`)
 
 func kindName(t reflect.Type) string {
 	if t == nil {
@@ -180,39 +243,11 @@ func ParseSize(text string) (uint64, error) {
 	return low, nil
 }
 
-// keysOf lists the keys that the configuration has anywhere, by their last
-// part.
-func keysOf(t reflect.Type) []string {
-	var keys []string
-	seen := map[reflect.Type]bool{}
-	var visit func(reflect.Type)
-	visit = func(t reflect.Type) {
-		for t.Kind() == reflect.Slice || t.Kind() == reflect.Map || t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
-		if t.Kind() != reflect.Struct || seen[t] {
-			return
-		}
-		seen[t] = true
-		for i := range t.NumField() {
-			name, _, _ := strings.Cut(t.Field(i).Tag.Get("mapstructure"), ",")
-			if name != "" && name != "-" {
-				keys = append(keys, name)
-			}
-			visit(t.Field(i).Type)
-		}
-	}
-	visit(t)
-	slices.Sort(keys)
-	return slices.Compact(keys)
-}
-
 // suggestion names the known key that was probably meant.
 func suggestion(key string, known []string) string {
-	last := key[strings.LastIndexAny(key, ".]")+1:]
 	best, distance := "", 3
 	for _, k := range known {
-		if d := levenshtein.Distance(strings.ToLower(last), k, nil); d < distance {
+		if d := levenshtein.Distance(strings.ToLower(key), k, nil); d < distance {
 			best, distance = k, d
 		}
 	}
