@@ -35,6 +35,7 @@ const readable = 15 * time.Second
 // a child, so that even a fault of the Go runtime or the kernel's OOM killer
 // leaves somebody to say so and to reboot.
 func Supervise(version string) {
+	go awaitRandomness(randomBytes) // its fault is the worker's to tell
 	console := openConsole(mountPseudo())
 	status, tail := superviseWorker(console)
 	switch status {

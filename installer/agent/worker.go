@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -23,9 +24,11 @@ func Work(ctx context.Context, version string) error {
 	sys := Machine()
 	log := &Log{Console: os.Stdout}
 	log.Say("agent %s", version)
-	// The first random bytes of a machine's life may take a second: ask early.
-	go func() { sys.Rand.Read(make([]byte, 32)) }()
-
+	hardware := make(chan error, 1)
+	go func() {
+		loadDrivers(sys, log)
+		hardware <- sys.settle(ctx)
+	}()
 	overlay, ca, err := readOverlay(sys)
 	if err != nil {
 		return err
@@ -34,11 +37,9 @@ func Work(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	drivers := make(chan struct{})
-	go func() {
-		defer close(drivers)
-		loadDrivers(sys, log)
-	}()
+	if err := awaitRandomness(sys.Rand); err != nil {
+		return err
+	}
 	mac, err := connect(ctx, sys, log)
 	if err != nil {
 		return err
@@ -46,18 +47,29 @@ func Work(ctx context.Context, version string) error {
 	if err := setTime(ctx, sys, log, overlay.HTTP); err != nil {
 		return err
 	}
-	<-drivers
+	if err := <-hardware; err != nil {
+		return err
+	}
 	if sys.uefi() {
 		m := efivars
 		if err := sys.Mount(m.source, m.target, m.fstype, m.flags, m.data); err != nil {
 			log.Say("boot entries cannot be written: %v", err)
 		}
 	}
-	if err := sys.settle(ctx); err != nil {
-		return err
-	}
 	a := &Agent{System: sys, Client: client, Log: log, Version: version, MAC: mac, Userland: overlay.Userland, Self: "/proc/self/exe"}
 	return a.Install(ctx)
+}
+
+// awaitRandomness returns when there are random bytes. A machine without a
+// hardware generator has none at its start, and the kernel makes them, within
+// about a second, only while somebody waits: so init starts to wait as soon as
+// it lives, and nothing that needs them starts before. The DHCP library would
+// ask without waiting, in a loop that takes the processor from the kernel.
+func awaitRandomness(r io.Reader) error {
+	if _, err := io.ReadFull(r, make([]byte, 32)); err != nil {
+		return fmt.Errorf("wait for random bytes: %w", err)
+	}
+	return nil
 }
 
 // readOverlay reads what the appliance has put into the initrd.
@@ -126,11 +138,12 @@ func setTime(ctx context.Context, sys *System, log *Log, url string) error {
 }
 
 // settle waits until the kernel finds no more devices: a choice among disks must
-// see all of them. Drivers scan in the background.
+// see all of them, and drivers scan in the background. The disks are looked at
+// once more before the grant is taken, so that this wait can be short.
 func (s *System) settle(ctx context.Context) error {
 	const (
 		poll  = 20 * time.Millisecond
-		quiet = 300 * time.Millisecond // without a new device
+		quiet = 150 * time.Millisecond // without a new device
 		most  = 15 * time.Second
 		first = 5 * time.Second // for a first disk, when there is none
 	)
