@@ -22,16 +22,19 @@ const (
 	udpLen   = 8
 )
 
-// udpFrame wraps payload for dst, which need not answer ARP.
-func udpFrame(srcMAC, dstMAC host.MAC, src, dst netip.AddrPort, payload []byte) []byte {
-	b := make([]byte, etherLen+ipv4Len+udpLen+len(payload))
+// frameHeaders is the room that a reply begins with.
+const frameHeaders = etherLen + ipv4Len + udpLen
+
+// putHeaders makes b, which has room for them at its start, a frame to a machine that
+// need not answer ARP.
+func putHeaders(b []byte, srcMAC, dstMAC host.MAC, src, dst netip.AddrPort) {
 	putEther(b, dstMAC, srcMAC, etherIPv4)
 
 	ip := b[etherLen:]
 	from, to := src.Addr().As4(), dst.Addr().As4()
 	ip[0] = 0x45
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
-	ip[8] = 64 // hops: a client that is being given its address is one away
+	ip[8] = 64
 	ip[9] = 17
 	copy(ip[12:], from[:])
 	copy(ip[16:], to[:])
@@ -41,13 +44,11 @@ func udpFrame(srcMAC, dstMAC host.MAC, src, dst netip.AddrPort, payload []byte) 
 	binary.BigEndian.PutUint16(udp, src.Port())
 	binary.BigEndian.PutUint16(udp[2:], dst.Port())
 	binary.BigEndian.PutUint16(udp[4:], uint16(len(udp)))
-	copy(udp[udpLen:], payload)
 	sum := checksum(sumOf(ip[12:20])+17+uint32(len(udp)), udp)
 	if sum == 0 {
 		sum = 0xffff // zero would say that there is none
 	}
 	binary.BigEndian.PutUint16(udp[6:], sum)
-	return b
 }
 
 func putEther(b []byte, dst, src host.MAC, kind uint16) {

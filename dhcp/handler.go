@@ -46,7 +46,7 @@ type datagram struct {
 // decision is what to do about a packet.
 type decision struct {
 	what   count
-	reply  []byte // nil: say nothing
+	reply  []byte // nil: say nothing; begins with room for a frame's headers
 	to     destination
 	lease  host.Lease // with a valid Address: must be durable before the reply is sent
 	client boot.Client
@@ -100,7 +100,7 @@ func (h *handler) handle(p datagram, now time.Time) decision {
 	case dhcpv4.MessageTypeRelease:
 		return h.release(n, r, now)
 	case dhcpv4.MessageTypeInform:
-		return h.inform(n, r)
+		return h.inform(n, r, now)
 	}
 	return drop(unhandled)
 }
@@ -149,11 +149,7 @@ func (h *handler) discover(n *network, r *request, now time.Time) decision {
 		}
 		return d
 	}
-	m := n.reply(r, dhcpv4.MessageTypeOffer)
-	addLease(m, addrOf(b.addr), n.table.lease)
-	d := h.complete(n, r, m, now)
-	d.what = offers
-	return d
+	return h.reply(offers, n, r, reply{kind: dhcpv4.MessageTypeOffer, address: addrOf(b.addr), lease: n.table.lease}, now)
 }
 
 // request is RFC 2131 §4.3.2. Which of the four kinds it is shows in what the
@@ -186,11 +182,7 @@ func (h *handler) grant(n *network, r *request, addr netip.Addr, named bool, now
 		}
 		return h.refuse(n, r)
 	}
-	m := n.reply(r, dhcpv4.MessageTypeAck)
-	m.ClientIPAddr = r.ClientIPAddr
-	addLease(m, addr, n.table.lease)
-	d := h.complete(n, r, m, now)
-	d.what = acks
+	d := h.reply(acks, n, r, reply{kind: dhcpv4.MessageTypeAck, address: addr, lease: n.table.lease}, now)
 	d.saw, d.addr = true, addr
 	if !b.reserved {
 		d.lease = host.Lease{MAC: r.mac, Address: addr, Expires: b.until}
@@ -201,18 +193,13 @@ func (h *handler) grant(n *network, r *request, addr netip.Addr, named bool, now
 // refuse sends a NAK: by broadcast, because the client must not trust the
 // address that it has; a relay is told to broadcast too (RFC 2131 §4.3.2).
 func (h *handler) refuse(n *network, r *request) decision {
-	m := n.reply(r, dhcpv4.MessageTypeNak)
 	d := decision{what: naks, client: r.client}
-	switch {
-	case r.giaddr.IsValid():
-		m.SetBroadcast()
-		d.to = n.destination(r, m)
-	case n.Relayed: // renewing, so not by its relay
-		d.to = n.destination(r, m)
-	default:
+	if r.giaddr.IsValid() || n.Relayed { // the latter renews, so not by its relay
+		d.to = n.destination(r, netip.Addr{})
+	} else {
 		d.to = n.toAll(serverPort, clientPort)
 	}
-	d.reply = encode(m, r)
+	d.reply = n.encode(r, reply{kind: dhcpv4.MessageTypeNak, toAll: r.giaddr.IsValid()})
 	return d
 }
 
@@ -250,36 +237,33 @@ func (h *handler) release(n *network, r *request, now time.Time) decision {
 }
 
 // inform answers a client that has an address from elsewhere (RFC 2131 §4.3.5).
-func (h *handler) inform(n *network, r *request) decision {
+func (h *handler) inform(n *network, r *request, now time.Time) decision {
 	if !n.Subnet.Contains(r.ciaddr) {
 		return drop(strayed)
 	}
-	m := n.reply(r, dhcpv4.MessageTypeAck)
-	m.ClientIPAddr = r.ClientIPAddr
-	d := h.complete(n, r, m, time.Time{})
-	d.what = informs
-	return d
+	return h.reply(informs, n, r, reply{kind: dhcpv4.MessageTypeAck}, now)
 }
 
-// complete adds the network's and the client's boot options to m and addresses it.
-func (h *handler) complete(n *network, r *request, m *dhcpv4.DHCPv4, now time.Time) decision {
-	d := decision{client: r.client}
-	var name string
+// reply is the answer a to r, with what the network and the client's firmware
+// need.
+func (h *handler) reply(what count, n *network, r *request, a reply, now time.Time) decision {
+	d := decision{what: what, client: r.client}
+	a.network = true
 	if known, err := h.hosts.Host(r.mac); err == nil {
-		name = known.Name
+		a.name = known.Name
 	}
-	n.addNetwork(m, name)
-	if !n.addBoot(m, r) && r.client.PXE {
+	a.file = n.bootFile(r)
+	if a.file == "" && r.client.PXE {
 		d.notice = h.unknownArch(r, now)
 	}
-	d.to = n.destination(r, m)
-	d.reply = encode(m, r)
+	d.to = n.destination(r, a.address)
+	d.reply = n.encode(r, a)
 	return d
 }
 
 // unknownArch is the notice about a machine that nothing can be booted on.
 func (h *handler) unknownArch(r *request, now time.Time) string {
-	if now.IsZero() || !h.notices.allow(r.mac, now) {
+	if !h.notices.allow(r.mac, now) {
 		return ""
 	}
 	return fmt.Sprintf("asks for a boot file for architecture %d (%q), and there is none: it gets an address only",
@@ -290,9 +274,9 @@ func (h *handler) unknownArch(r *request, now time.Time) string {
 // has; by broadcast if it asks; else to the address that it is being given, in
 // a frame, since it does not answer ARP for it yet. Frames to attached clients
 // with an address too: the kernel's neighbour table is too small for a storm.
-func (n *network) destination(r *request, m *dhcpv4.DHCPv4) destination {
+func (n *network) destination(r *request, yours netip.Addr) destination {
 	d := destination{from: netip.AddrPortFrom(n.server, serverPort)}
-	switch yours := fromIP(m.YourIPAddr); {
+	switch {
 	case r.giaddr.IsValid():
 		d.to = netip.AddrPortFrom(r.giaddr, serverPort)
 	case n.Subnet.Contains(r.ciaddr): // another one is spoofed: we would answer to a stranger

@@ -77,12 +77,12 @@ func (e *expiries) set(b *binding) {
 	}
 }
 
-// pop returns a binding whose end is not after now, or nil. It may have left
-// its timed state since.
+// pop returns the binding that ended first of those whose end is not after now, or
+// nil. It may have left its timed state since.
 func (e *expiries) pop(now time.Time) *binding {
 	for len(*e) > 0 && !(*e)[0].key.After(now) {
 		b := (*e)[0]
-		if b.state >= offered && b.until.After(now) {
+		if b.state >= offered && b.until.After(b.key) {
 			b.key = b.until
 			heap.Fix((*byKey)(e), 0)
 			continue

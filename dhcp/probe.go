@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/mdlayher/packet"
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
 
@@ -113,7 +112,7 @@ func (p *prober) probe(addrs []netip.Addr) (int, error) {
 		if p.network.Relayed {
 			_, err = p.link.echo.WriteTo(echoRequest(a), &net.IPAddr{IP: a.AsSlice()})
 		} else {
-			_, err = p.link.frames.WriteTo(arpProbe(p.link.mac, a), frameAddr(broadcastMAC))
+			err = p.link.frames.send(arpProbe(p.link.mac, a))
 		}
 		if err != nil {
 			return i, err
@@ -212,7 +211,7 @@ func (s *Server) advertise(ctx context.Context, l *link) error {
 		if reply == nil {
 			return
 		}
-		if _, err := l.frames.WriteTo(reply, frameAddr(host.MAC(reply[:6]))); err != nil {
+		if err := l.frames.send(reply); err != nil {
 			s.failed(sendErrors, "send router advertisement", l, err)
 			return
 		}
@@ -228,6 +227,3 @@ func echoRequest(a netip.Addr) []byte {
 	}
 	return b
 }
-
-func frameAddr(m host.MAC) net.Addr { return &packet.Addr{HardwareAddr: m[:]} }
-

@@ -59,14 +59,13 @@ func (h *handler) bootReply(n *network, r *request, kind dhcpv4.MessageType, now
 	if !r.client.PXE {
 		return drop(notForUs)
 	}
-	m := n.reply(r, kind)
-	m.ClientIPAddr = r.ClientIPAddr
 	d := decision{what: proxied, client: r.client}
-	if !n.addBoot(m, r) {
+	file := n.bootFile(r)
+	if file == "" {
 		d.what, d.notice = notForUs, h.unknownArch(r, now)
 		return d
 	}
-	d.to = n.destination(r, m)
-	d.reply = encode(m, r)
+	d.to = n.destination(r, netip.Addr{})
+	d.reply = n.encode(r, reply{kind: kind, file: file})
 	return d
 }

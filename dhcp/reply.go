@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -12,65 +11,15 @@ import (
 	"provision.internal/boot"
 )
 
-// reply starts the answer of n to r: what every answer carries.
-func (n *network) reply(r *request, kind dhcpv4.MessageType) *dhcpv4.DHCPv4 {
-	m := &dhcpv4.DHCPv4{
-		OpCode:        dhcpv4.OpcodeBootReply,
-		HWType:        r.HWType,
-		TransactionID: r.TransactionID,
-		Flags:         r.Flags,
-		ClientIPAddr:  net.IPv4zero,
-		YourIPAddr:    net.IPv4zero,
-		ServerIPAddr:  net.IPv4zero,
-		GatewayIPAddr: r.GatewayIPAddr,
-		ClientHWAddr:  r.ClientHWAddr,
-		Options:       make(dhcpv4.Options, 20),
-	}
-	m.Options[dhcpv4.OptionDHCPMessageType.Code()] = []byte{byte(kind)}
-	m.Options[dhcpv4.OptionServerIdentifier.Code()] = n.server.AsSlice()
-	// RFC 6842: echoed in every answer. It is never a key: one machine shows
-	// several, or none.
-	if id := r.Options.Get(dhcpv4.OptionClientIdentifier); id != nil {
-		m.Options[dhcpv4.OptionClientIdentifier.Code()] = id
-	}
-	// RFC 3046 §2.2: unchanged, in every answer.
-	if relay := r.Options.Get(dhcpv4.OptionRelayAgentInformation); relay != nil {
-		m.Options[dhcpv4.OptionRelayAgentInformation.Code()] = relay
-	}
-	return m
-}
-
-// addLease puts the address and its times into m: renewal after half and
-// rebinding after seven eighths of the lease (RFC 2131 §4.4.5).
-func addLease(m *dhcpv4.DHCPv4, addr netip.Addr, lease time.Duration) {
-	m.YourIPAddr = addr.AsSlice()
-	seconds := func(d time.Duration) []byte {
-		return binary.BigEndian.AppendUint32(nil, uint32(d/time.Second))
-	}
-	m.Options[dhcpv4.OptionIPAddressLeaseTime.Code()] = seconds(lease)
-	m.Options[dhcpv4.OptionRenewTimeValue.Code()] = seconds(lease / 2)
-	m.Options[dhcpv4.OptionRebindingTimeValue.Code()] = seconds(lease / 8 * 7)
-}
-
-// addNetwork adds what an operating system needs.
-func (n *network) addNetwork(m *dhcpv4.DHCPv4, hostname string) {
-	m.Options[dhcpv4.OptionSubnetMask.Code()] = net.CIDRMask(n.Subnet.Bits(), 32)
-	if n.Gateway.IsValid() {
-		m.Options[dhcpv4.OptionRouter.Code()] = n.Gateway.AsSlice()
-	}
-	if len(n.DNS) > 0 {
-		var all []byte
-		for _, a := range n.DNS {
-			all = append(all, a.AsSlice()...)
-		}
-		m.Options[dhcpv4.OptionDomainNameServer.Code()] = all
-	}
-	if n.Domain != "" {
-		m.Options[dhcpv4.OptionDomainName.Code()] = []byte(n.Domain)
-	}
-	if hostname != "" {
-		m.Options[dhcpv4.OptionHostName.Code()] = []byte(hostname)
-	}
+// reply is what the fields of an answer depend on, beyond the request.
+type reply struct {
+	kind    dhcpv4.MessageType
+	address netip.Addr    // the client's from now on
+	lease   time.Duration // of address
+	network bool          // tell what an operating system needs
+	name    string        // of the host
+	file    string        // to boot
+	toAll   bool          // the relay shall broadcast it
 }
 
 var (
@@ -80,65 +29,164 @@ var (
 
 	// Option 176 (no ProxyDHCP) ends iPXE's wait of 3 s for a second server.
 	ipxeNoProxy = []byte{176, 1, 1}
+
+	magicCookie = []byte{99, 130, 83, 99}
 )
 
-// addBoot adds the boot file for r's client and reports whether there is one.
-func (n *network) addBoot(m *dhcpv4.DHCPv4, r *request) bool {
-	file := boot.File(r.client, n.base)
-	if file == "" {
-		return false
-	}
-	m.ServerIPAddr = n.server.AsSlice()
-	// Some firmwares read the fixed fields only, some the options only. The
-	// codec would cut a long URL, which is worse than none.
-	if len(file) < 128 {
-		m.BootFileName = file
-	}
-	name := []byte(file)
-	if r.client.HTTP {
-		m.Options[dhcpv4.OptionClassIdentifier.Code()] = []byte("HTTPClient")
-	} else {
-		m.ServerHostName = n.server.String()
-		m.Options[dhcpv4.OptionClassIdentifier.Code()] = []byte("PXEClient")
-		m.Options[optPXEVendor.Code()] = pxeNoDiscovery
-		m.Options[dhcpv4.OptionTFTPServerName.Code()] = []byte(n.server.String())
-	}
-	if r.client.IPXE {
-		m.Options[optIPXE.Code()] = ipxeNoProxy
-	} else if !r.client.HTTP {
-		// Without a NUL some ROMs take the next byte, 255, for a part of the name.
-		name = append(name, 0)
-	}
-	m.Options[dhcpv4.OptionBootfileName.Code()] = name
-	// RFC 4578 §2.3: the answer carries the client's own identifier.
-	if id := r.Options.Get(optUUID); len(id) == 17 {
-		m.Options[optUUID.Code()] = id
-	}
-	return true
-}
+const (
+	replyRoom = 640 // of a usual reply with a frame's headers
 
-// What a reply can do without when a client with a small buffer sent long
-// identifiers that must be echoed, least needed first.
-var expendable = []dhcpv4.OptionCode{
-	dhcpv4.OptionHostName, dhcpv4.OptionDomainName, dhcpv4.OptionTFTPServerName, dhcpv4.OptionDomainNameServer,
-}
+	// minReply is BOOTP's length, below which some relays and ROMs drop an
+	// answer (RFC 1542 §2.1).
+	minReply = 300
+)
 
-// encode turns m into bytes that fit into what the client of r accepts (option
-// 57, at least 576 bytes with the IP and UDP headers). What the relay added
-// does not count: it takes it out again.
-func encode(m *dhcpv4.DHCPv4, r *request) []byte {
+// encode writes the answer a to r. It begins with room for the headers of a
+// frame. If it would be longer than what the client accepts (option 57, at least 576
+// bytes with the IP and UDP headers), because the client's own identifiers are
+// long, it leaves out what the client can do without. What a relay added does
+// not count, since the relay takes it out again.
+func (n *network) encode(r *request, a reply) []byte {
 	limit := 576
 	if size := r.Options.Get(dhcpv4.OptionMaximumDHCPMessageSize); len(size) == 2 {
 		limit = max(limit, int(binary.BigEndian.Uint16(size)))
 	}
-	limit = min(limit, 1500) - 28 + len(r.Options.Get(dhcpv4.OptionRelayAgentInformation)) + 2
-	data := m.ToBytes()
-	for _, code := range expendable {
-		if len(data) <= limit {
-			break
-		}
-		m.Options.Del(code)
-		data = m.ToBytes()
+	limit = min(limit, 1500) - ipv4Len - udpLen
+	b := n.write(r, a, false)
+	if len(b)-frameHeaders-len(r.Options.Get(dhcpv4.OptionRelayAgentInformation)) > limit {
+		b = n.write(r, a, true)
 	}
-	return slices.Clip(data)
+	return b
 }
+
+// write is encode without the limit. The codec's own encoder, which goes through a map
+// and sorts it, would cost more than all the rest of a decision.
+func (n *network) write(r *request, a reply, lean bool) []byte {
+	b := n.writeHeader(r, a)
+	if a.network {
+		b = option(b, dhcpv4.OptionSubnetMask, net.CIDRMask(n.Subnet.Bits(), 32))
+		b = optionAddr(b, dhcpv4.OptionRouter, n.Gateway)
+		if !lean {
+			b = optionAddr(b, dhcpv4.OptionDomainNameServer, n.DNS...)
+			b = optionText(b, dhcpv4.OptionHostName, a.name)
+			b = optionText(b, dhcpv4.OptionDomainName, n.Domain)
+		}
+	}
+	b = option(b, dhcpv4.OptionDHCPMessageType, []byte{byte(a.kind)})
+	b = optionAddr(b, dhcpv4.OptionServerIdentifier, n.server)
+	if a.lease > 0 {
+		// RFC 2131 §4.4.5: renewal after half, rebinding after seven eighths.
+		b = optionTime(b, dhcpv4.OptionIPAddressLeaseTime, a.lease)
+		b = optionTime(b, dhcpv4.OptionRenewTimeValue, a.lease/2)
+		b = optionTime(b, dhcpv4.OptionRebindingTimeValue, a.lease/8*7)
+	}
+	if a.file != "" {
+		b = n.writeBoot(b, r, a.file, lean)
+	}
+	// RFC 6842: echoed in every answer. It is never a key: one machine shows
+	// several, or none.
+	b = option(b, dhcpv4.OptionClientIdentifier, r.Options.Get(dhcpv4.OptionClientIdentifier))
+	// RFC 3046 §2.2: unchanged, last, in every answer.
+	b = option(b, dhcpv4.OptionRelayAgentInformation, r.Options.Get(dhcpv4.OptionRelayAgentInformation))
+	b = append(b, dhcpv4.OptionEnd.Code())
+	for len(b) < frameHeaders+minReply {
+		b = append(b, 0)
+	}
+	return b
+}
+
+// writeHeader writes the fixed fields. Some firmwares read the boot file from
+// them only, some from the options only.
+func (n *network) writeHeader(r *request, a reply) []byte {
+	b := make([]byte, frameHeaders+headerLen, replyRoom)
+	h := b[frameHeaders:]
+	h[0], h[1], h[2] = byte(dhcpv4.OpcodeBootReply), byte(r.HWType), 6
+	copy(h[4:], r.TransactionID[:])
+	flags := r.Flags
+	if a.toAll {
+		flags |= 1 << 15
+	}
+	binary.BigEndian.PutUint16(h[10:], flags)
+	if a.kind == dhcpv4.MessageTypeAck {
+		copy(h[12:], r.ClientIPAddr.To4())
+	}
+	if a.address.IsValid() {
+		copy(h[16:], a.address.AsSlice())
+	}
+	copy(h[24:], r.GatewayIPAddr.To4())
+	copy(h[28:], r.mac[:])
+	if a.file != "" {
+		copy(h[20:], n.server.AsSlice())
+		if !r.client.HTTP {
+			copy(h[snameOffset:], n.server.String())
+		}
+		// A cut URL would be worse than none.
+		if len(a.file) < headerLen-4-fileOffset {
+			copy(h[fileOffset:], a.file)
+		}
+	}
+	copy(h[headerLen-4:], magicCookie)
+	return b
+}
+
+// writeBoot writes the options that make the client boot file.
+func (n *network) writeBoot(b []byte, r *request, file string, lean bool) []byte {
+	if r.client.HTTP {
+		b = optionText(b, dhcpv4.OptionClassIdentifier, "HTTPClient")
+	} else {
+		b = optionText(b, dhcpv4.OptionClassIdentifier, "PXEClient")
+		b = option(b, optPXEVendor, pxeNoDiscovery)
+		if !lean {
+			b = optionText(b, dhcpv4.OptionTFTPServerName, n.server.String())
+		}
+	}
+	switch {
+	case r.client.IPXE:
+		b = option(b, optIPXE, ipxeNoProxy)
+	case !r.client.HTTP:
+		// Without a NUL some ROMs take the next byte, 255, for a part of the name.
+		file += "\x00"
+	}
+	b = optionText(b, dhcpv4.OptionBootfileName, file)
+	// RFC 4578 §2.3: the answer carries the client's own identifier.
+	if id := r.Options.Get(optUUID); len(id) == 17 {
+		b = option(b, optUUID, id)
+	}
+	return b
+}
+
+// option appends one option, in several parts if it is long (RFC 3396), and
+// nothing if it is empty.
+func option(b []byte, code dhcpv4.OptionCode, value []byte) []byte {
+	for len(value) > 0 {
+		part := value[:min(len(value), 255)]
+		b = append(b, code.Code(), byte(len(part)))
+		b = append(b, part...)
+		value = value[len(part):]
+	}
+	return b
+}
+
+func optionText(b []byte, code dhcpv4.OptionCode, text string) []byte {
+	return option(b, code, []byte(text))
+}
+
+func optionTime(b []byte, code dhcpv4.OptionCode, d time.Duration) []byte {
+	b = append(b, code.Code(), 4)
+	return binary.BigEndian.AppendUint32(b, uint32(d/time.Second))
+}
+
+func optionAddr(b []byte, code dhcpv4.OptionCode, addrs ...netip.Addr) []byte {
+	if len(addrs) == 0 || !addrs[0].IsValid() {
+		return b
+	}
+	b = append(b, code.Code(), byte(4*len(addrs)))
+	for _, a := range addrs {
+		b = append(b, a.AsSlice()...)
+	}
+	return b
+}
+
+// bootFile is what r's client boots; empty if it asks for nothing, or there is
+// nothing for its architecture.
+func (n *network) bootFile(r *request) string { return boot.File(r.client, n.base) }

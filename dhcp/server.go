@@ -255,12 +255,12 @@ func (s *Server) finish(batch []answer) {
 // send sends one reply.
 func (l *link) send(to destination, reply []byte) error {
 	if to.frame {
-		_, err := l.frames.WriteTo(udpFrame(l.mac, to.mac, to.from, to.to, reply), frameAddr(to.mac))
-		return err
+		putHeaders(reply, l.mac, to.mac, to.from, to.to)
+		return l.frames.send(reply)
 	}
 	for _, p := range l.ports {
 		if p.number == to.from.Port() {
-			_, err := p.conn.WriteTo(reply, nil, net.UDPAddrFromAddrPort(to.to))
+			_, err := p.conn.WriteTo(reply[frameHeaders:], nil, net.UDPAddrFromAddrPort(to.to))
 			return err
 		}
 	}

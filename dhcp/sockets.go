@@ -35,7 +35,7 @@ type link struct {
 	mac    host.MAC
 	server map[string]netip.Addr // by network: our address there
 	ports  []port
-	frames net.PacketConn // sends only
+	frames frameSender
 	arp    net.PacketConn // hears every ARP frame; nil when no pool is attached
 	echo   net.PacketConn // ICMP, for pools behind a relay
 	nd     net.PacketConn // hears IPv6 router solicitations
@@ -52,6 +52,9 @@ type batchConn interface {
 	ReadBatch(ms []ipv4.Message, flags int) (int, error)
 	WriteTo(b []byte, cm *ipv4.ControlMessage, dst net.Addr) (int, error)
 }
+
+// frameSender sends whole frames.
+type frameSender interface{ send(frame []byte) error }
 
 // Listen opens what c needs, which must be valid. Its errors name the network,
 // the interface and the port, and what to do.
@@ -99,9 +102,15 @@ func (s *Sockets) open(c Config, n Network) error {
 				return err
 			}
 		}
-		if l.frames, err = s.openFrames(ifi, 0); err != nil {
+		out, err := s.openFrames(ifi, 0)
+		if err != nil {
 			return err
 		}
+		raw, err := out.SyscallConn()
+		if err != nil {
+			return err
+		}
+		l.frames = rawSender{raw}
 		if l.nd, err = s.openFrames(ifi, etherIPv6); err != nil {
 			return err
 		}
@@ -158,7 +167,7 @@ func (s *Sockets) openPort(l *link, number uint16) error {
 }
 
 // openFrames opens a socket for whole frames. Protocol 0 receives none.
-func (s *Sockets) openFrames(ifi *net.Interface, protocol int) (net.PacketConn, error) {
+func (s *Sockets) openFrames(ifi *net.Interface, protocol int) (*packet.Conn, error) {
 	var filter []bpf.RawInstruction
 	if protocol == etherIPv6 {
 		filter = solicitations()
@@ -174,6 +183,20 @@ func (s *Sockets) openFrames(ifi *net.Interface, protocol int) (net.PacketConn, 
 		}
 	}
 	return conn, nil
+}
+
+// rawSender sends on a packet socket that is bound to one interface.
+type rawSender struct{ conn syscall.RawConn }
+
+// send writes the frame as it is: the destination is in it. This is half the
+// cost of packet.Conn's WriteTo with an address.
+func (r rawSender) send(frame []byte) error {
+	var failed error
+	err := r.conn.Write(func(fd uintptr) bool {
+		_, failed = unix.Write(int(fd), frame)
+		return failed != unix.EAGAIN
+	})
+	return errors.Join(err, failed)
 }
 
 // solicitations is the filter that lets only ICMPv6 router solicitations
