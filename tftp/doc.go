@@ -25,9 +25,8 @@
 //   - It opens a socket and makes buffers before it refuses a write request, and
 //     calls that an unknown error or "file not found". Writes are refused at the
 //     port with code 2, and nothing else is done about them.
-//   - It answers a client's ERROR with an ERROR. Its sockets are out of reach, so
-//     this is left: the packet goes to a port that has ended its transfer, where RFC 1350
-//     has it dropped. EDK2 and iPXE take a new port for the next transfer.
+//   - It answers a client's ERROR with an ERROR, which a ROM with a fixed port takes
+//     for the answer to its next request. It is kept from that: see Server.send.
 //   - Its single-port mode is three times slower, and one stray packet poisons a
 //     transfer; SetAnticipate sends ahead without having asked the client and
 //     panics on a read error. Neither is used.

@@ -73,6 +73,7 @@ type Stats struct {
 	Malformed  uint64 // packets that are no request
 	Finished   uint64
 	Probes     uint64 // size only
+	Missing    uint64 // asked for a file that is not there
 	Failed     uint64
 	Bytes      uint64 // of all transfers
 	Running    int
@@ -81,7 +82,7 @@ type Stats struct {
 
 type counters struct {
 	requests, duplicates, queued, dropped, refused, malformed atomic.Uint64
-	finished, probes, failed, bytes                           atomic.Uint64
+	finished, probes, missing, failed, bytes                  atomic.Uint64
 }
 
 // Stats may be called at any time.
@@ -90,7 +91,7 @@ func (s *Server) Stats() Stats {
 	t := Stats{
 		Requests: c.requests.Load(), Duplicates: c.duplicates.Load(), Queued: c.queued.Load(), Dropped: c.dropped.Load(),
 		Refused: c.refused.Load(), Malformed: c.malformed.Load(),
-		Finished: c.finished.Load(), Probes: c.probes.Load(), Failed: c.failed.Load(), Bytes: c.bytes.Load(),
+		Finished: c.finished.Load(), Probes: c.probes.Load(), Missing: c.missing.Load(), Failed: c.failed.Load(), Bytes: c.bytes.Load(),
 	}
 	if g := s.gate.Load(); g != nil {
 		t.Running, t.Waiting = g.load()
@@ -194,17 +195,22 @@ func (s *Server) packet(peer netip.AddrPort, p []byte) {
 	s.gate.Load().admit(peer, r)
 }
 
-// hook hears of requests that the library read but could not start.
+// hook hears of what ended without a transfer's error reaching Server.serve.
 type hook struct{ s *Server }
 
 // OnSuccess is part of tftp.Hook; Server.serve knows already.
 func (hook) OnSuccess(tftp.TransferStats) {}
 
-// OnFailure is told of failed transfers too, which Server.serve knows
-// already. What has no address is a request that got no socket, or the
-// end of the gate.
+// OnFailure hears of a failed transfer before the library tells the client. What has no
+// address is a request that got no socket, or the end of the gate.
 func (h hook) OnFailure(stats tftp.TransferStats, err error) {
-	if stats.RemoteAddr != nil || errors.Is(err, errStopping) {
+	if stats.RemoteAddr != nil {
+		if byClient, _ := clientError(err); byClient {
+			panic(clientEnded{err})
+		}
+		return
+	}
+	if errors.Is(err, errStopping) {
 		return
 	}
 	if t := h.s.gate.Load().unhanded(); t != nil {

@@ -34,8 +34,16 @@ func (s *Server) serve(ticket string, to io.ReaderFrom) error {
 	return nil
 }
 
+// clientEnded is what hook throws and send catches: see there.
+type clientEnded struct{ err error }
+
 // send opens the session's file and gives it to the library.
-func (s *Server) send(t *session, to io.ReaderFrom) (int64, error) {
+//
+// The library answers a client's ERROR with one of its own. To a ROM that asks for the
+// file from the port of its size probe that is the answer to this request,
+// and its boot ends. The library offers one way past that packet: its hook runs before it is sent,
+// and a panic there closes the transfer's socket on its way here.
+func (s *Server) send(t *session, to io.ReaderFrom) (n int64, err error) {
 	c, err := s.shelf.open(t.request.name)
 	if err != nil {
 		return 0, err
@@ -43,7 +51,16 @@ func (s *Server) send(t *session, to io.ReaderFrom) (int64, error) {
 	defer c.close()
 	to.(tftp.OutgoingTransfer).SetSize(c.size)
 	body := body{content: c, session: t, server: s, gate: s.gate.Load()}
-	n, err := to.ReadFrom(&body)
+	defer func() {
+		switch thrown := recover().(type) {
+		case nil:
+		case clientEnded:
+			n, err = body.acknowledged, thrown.err
+		default:
+			panic(thrown)
+		}
+	}()
+	n, err = to.ReadFrom(&body)
 	if err != nil {
 		// The block that was read last is not acknowledged.
 		n = body.acknowledged
@@ -59,6 +76,10 @@ func (s *Server) ended(t *session, n int64, probe bool, err error) {
 	case probe:
 		done.Err = nil
 		s.count.probes.Add(1)
+	case errors.Is(err, errNotFound):
+		// No fault of the network: GRUB tries a dozen names for its grub.cfg.
+		s.count.missing.Add(1)
+		s.Log.Info("tftp file not found", "peer", done.Peer, "file", done.File)
 	case err != nil:
 		s.count.failed.Add(1)
 		s.Log.Warn("tftp transfer failed", "peer", done.Peer, "file", done.File, "bytes", n, "err", err)
