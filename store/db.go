@@ -35,14 +35,7 @@ func (s *Store) openDB() error {
 		if err != nil {
 			return err
 		}
-		return s.db.Update(func(tx *bolt.Tx) error {
-			for _, name := range [][]byte{bucketHosts, bucketEvents, bucketByHost, bucketMeta} {
-				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		return s.makeBuckets()
 	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
@@ -51,6 +44,30 @@ func (s *Store) openDB() error {
 		return fmt.Errorf("%s: %w: %w; %s", path, ErrDamaged, err, restore)
 	}
 	return err
+}
+
+// makeBuckets makes what is missing; it writes nothing when nothing is.
+func (s *Store) makeBuckets() error {
+	var missing [][]byte
+	err := s.db.View(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{bucketHosts, bucketEvents, bucketByHost, bucketMeta} {
+			if tx.Bucket(name) == nil {
+				missing = append(missing, name)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	return s.db.Update(func(tx *bolt.Tx) error {
+		for _, name := range missing {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // restore tells what can be done about a damaged database.

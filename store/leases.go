@@ -24,7 +24,7 @@ const compactAbove = 4 << 20
 type leaseLog struct {
 	mu      sync.Mutex
 	journal *journal
-	held    map[netip.Addr]host.Lease
+	held    heldLeases
 	limit   int64          // compact when the journal grows above it
 	compact sync.WaitGroup // a compaction under way
 	busy    bool
@@ -32,12 +32,12 @@ type leaseLog struct {
 }
 
 func openLeases(dir string) (_ *leaseLog, torn int64, err error) {
-	l := &leaseLog{held: map[netip.Addr]host.Lease{}}
+	l := &leaseLog{held: heldLeases{}}
 	path := filepath.Join(dir, "leases.log")
 	if err := removeStale(path); err != nil {
 		return nil, 0, err
 	}
-	l.journal, torn, err = openJournal(path, func(payload []byte) error { return decodeLeases(payload, l.held) })
+	l.journal, torn, err = openJournal(path, l.held.replay)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -61,8 +61,8 @@ func (s *Store) Leases() []host.Lease {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := make([]host.Lease, 0, len(l.held))
-	for _, lease := range l.held {
-		all = append(all, lease)
+	for address, value := range l.held {
+		all = append(all, value.lease(address))
 	}
 	slices.SortFunc(all, func(a, b host.Lease) int { return a.Address.Compare(b.Address) })
 	return all
@@ -90,10 +90,7 @@ func (s *Store) CommitLeases(leases []host.Lease) error {
 	if err := l.journal.append(payload); err != nil {
 		return fmt.Errorf("store %d leases: %w", len(leases), explain(err, s.dir))
 	}
-	for _, lease := range leases {
-		lease.Address = lease.Address.Unmap()
-		l.held[lease.Address] = lease
-	}
+	l.held.put(payload)
 	if l.journal.size > l.limit && !l.busy {
 		l.busy = true
 		path, size := l.journal.path, l.journal.size
@@ -102,15 +99,27 @@ func (s *Store) CommitLeases(leases []host.Lease) error {
 	return nil
 }
 
-// A lease is stored as flags 1 | MAC 6 | address 16 | Unix seconds 8 |
-// nanoseconds 4. IPv4 addresses are stored mapped.
+// A lease is stored, on the disk and in memory, as
+//
+//	address 16 (IPv4 mapped) | flags 1 | MAC 6 | Unix seconds 8 | nanoseconds 4
+//
+// In memory that is a third of a host.Lease, and nothing that the garbage
+// collector has to follow.
 const (
-	leaseSize    = 35
+	leaseSize    = 16 + 19
 	flagDeclined = 1 << 0
 	flagExpires  = 1 << 1 // without it Expires is the zero time
 )
 
+type (
+	leaseKey   [16]byte
+	leaseValue [leaseSize - 16]byte
+	heldLeases map[leaseKey]leaseValue
+)
+
 func appendLease(b []byte, l host.Lease) []byte {
+	address := l.Address.As16()
+	b = append(b, address[:]...)
 	var flags byte
 	var seconds int64
 	var nanos uint32
@@ -123,28 +132,36 @@ func appendLease(b []byte, l host.Lease) []byte {
 	}
 	b = append(b, flags)
 	b = append(b, l.MAC[:]...)
-	address := l.Address.As16()
-	b = append(b, address[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(seconds))
 	return binary.BigEndian.AppendUint32(b, nanos)
 }
 
-func decodeLeases(b []byte, into map[netip.Addr]host.Lease) error {
+// put takes over stored leases.
+func (h heldLeases) put(b []byte) {
+	for ; len(b) >= leaseSize; b = b[leaseSize:] {
+		h[leaseKey(b)] = leaseValue(b[16:])
+	}
+}
+
+// replay takes over a payload of the journal.
+func (h heldLeases) replay(b []byte) error {
 	if len(b)%leaseSize != 0 {
 		return fmt.Errorf("%d bytes are no whole number of leases", len(b))
 	}
-	for ; len(b) > 0; b = b[leaseSize:] {
-		l := host.Lease{
-			MAC:      host.MAC(b[1:7]),
-			Address:  netip.AddrFrom16([16]byte(b[7:23])).Unmap(),
-			Declined: b[0]&flagDeclined != 0,
-		}
-		if b[0]&flagExpires != 0 {
-			l.Expires = time.Unix(int64(binary.BigEndian.Uint64(b[23:])), int64(binary.BigEndian.Uint32(b[31:])))
-		}
-		into[l.Address] = l
-	}
+	h.put(b)
 	return nil
+}
+
+func (v leaseValue) lease(address leaseKey) host.Lease {
+	l := host.Lease{
+		Address:  netip.AddrFrom16(address).Unmap(),
+		MAC:      host.MAC(v[1:]),
+		Declined: v[0]&flagDeclined != 0,
+	}
+	if v[0]&flagExpires != 0 {
+		l.Expires = time.Unix(int64(binary.BigEndian.Uint64(v[7:])), int64(binary.BigEndian.Uint32(v[15:])))
+	}
+	return l
 }
 
 // nextLimit lets the journal grow to four times what its leases need.
@@ -183,13 +200,13 @@ func rewriteLeases(path string, size int64) (*journal, error) {
 	if _, err := old.ReadAt(data, 0); err != nil {
 		return nil, err
 	}
-	held := map[netip.Addr]host.Lease{}
-	if _, _, err := readFrames(data, func(b []byte) error { return decodeLeases(b, held) }); err != nil {
+	held := heldLeases{}
+	if _, _, err := readFrames(data, held.replay); err != nil {
 		return nil, err
 	}
 	payload := make([]byte, 0, len(held)*leaseSize)
-	for _, lease := range held {
-		payload = appendLease(payload, lease)
+	for address, value := range held {
+		payload = append(append(payload, address[:]...), value[:]...)
 	}
 	f, err := os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
