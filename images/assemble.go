@@ -161,7 +161,12 @@ func (s *Store) agent(binary []byte) (made, error) {
 		if err := errors.Join(a.file("init", 0o755, binary), a.close()); err != nil {
 			return made{}, err
 		}
-		blob, err := s.Put(bytes.NewReader(compress(buf.Bytes())))
+		z, err := newCompressor()
+		if err != nil {
+			return made{}, err
+		}
+		defer z.Close()
+		blob, err := s.Put(bytes.NewReader(z.EncodeAll(buf.Bytes(), nil)))
 		return made{Blobs: map[string]Blob{"agent": blob}}, err
 	}, "agent", hex.EncodeToString(sum[:]))
 }
@@ -178,13 +183,9 @@ func overlayArchive(files map[string][]byte) ([]byte, error) {
 	return buf.Bytes(), err
 }
 
-// compress is for what is decompressed on the machine in one piece. The window
-// stays within what every kernel accepts.
-func compress(b []byte) []byte {
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(4<<20))
-	if err != nil {
-		panic(err) // the options are constant
-	}
-	defer z.Close()
-	return z.EncodeAll(b, nil)
+// newCompressor returns an encoder for EncodeAll of what is decompressed on the
+// machine in one piece. It has large tables: one serves a whole step, and none is kept. The window stays
+// within what every kernel accepts.
+func newCompressor() (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(4<<20))
 }

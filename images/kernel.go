@@ -202,6 +202,11 @@ func (s *Store) extract(ctx context.Context, k kernelPackage, files *kernelFiles
 	if err != nil {
 		return made{}, fmt.Errorf("%s: %w", k.pkg.Pkgver, err)
 	}
+	z, err := newCompressor()
+	if err != nil {
+		return made{}, err
+	}
+	defer z.Close()
 	bodies := map[string][]byte{}
 	out := made{Blobs: map[string]Blob{}, Notes: map[string]string{"release": files.release}}
 	err = k.walk(ctx, func(f xbps.File, r io.Reader) error {
@@ -220,7 +225,7 @@ func (s *Store) extract(ctx context.Context, k kernelPackage, files *kernelFiles
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Path, err)
 		}
-		bodies[packed(file)] = compress(image)
+		bodies[packed(file)] = z.EncodeAll(image, nil)
 		return nil
 	})
 	if err != nil {

@@ -282,3 +282,33 @@ func TestInstallGoesOn(t *testing.T) {
 		t.Errorf("stages run: %q", got)
 	}
 }
+
+func BenchmarkUnpack(b *testing.B) {
+	builder := &xbps.Builder{Dir: b.TempDir(), Arch: "x86_64", Key: signer()}
+	var files []xbps.File
+	var size int64
+	for i := range 1000 {
+		body := bytes.Repeat([]byte{byte(i), byte(i >> 8), 'x'}, 4<<10)
+		size += int64(len(body))
+		files = append(files, xbps.Regular(filepath.Join("usr/lib", string(rune('a'+i%20)), strings.Repeat("f", i/20+1)), 0o644, body))
+	}
+	p, err := builder.Add(xbps.Spec{Package: xbps.Package{Pkgver: "many-1_1", Arch: "x86_64", Desc: "many files"}, Files: files})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(size)
+	for b.Loop() {
+		b.StopTimer()
+		s, err := openSystem(b.TempDir())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if err := s.unpack(b.Context(), filepath.Join(builder.Dir, p.File()), &entry{Package: p}); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		s.close()
+		b.StartTimer()
+	}
+}
