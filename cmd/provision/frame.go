@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"provision.internal/host"
 )
@@ -43,16 +44,13 @@ const (
 func journeyFrame(s *story, v view) string {
 	var b strings.Builder
 	line := func(s string) { b.WriteString(s + "\n") }
-	head := []string{v.bold(clean(s.host.Label()))}
-	for _, part := range []string{s.host.MAC.String(), s.host.Role, addressText(s.host)} {
-		if part != "" && part != s.host.Label() {
-			head = append(head, v.dim(clean(part)))
-		}
-	}
-	line(strings.Join(head, "  "))
+	line(v.head(s.host))
 	failedIn := host.State("")
-	if s.host.State == host.Failed && s.failure != nil {
+	switch {
+	case s.host.State == host.Failed && s.failure != nil:
 		failedIn = s.failure.In
+	case s.host.Held != "":
+		failedIn = host.Admitted
 	}
 	for _, st := range host.Journey()[1:] {
 		c, known := s.chapterOf(st)
@@ -62,7 +60,7 @@ func journeyFrame(s *story, v view) string {
 		case st == host.Ready && s.host.State == host.Ready:
 			line(v.journeyLine(v.green("✓"), v.green(pad(string(st), stateWidth)), "", duration(s.total(v.now))+" in all"))
 		case st == s.host.State:
-			line(v.journeyLine(v.cyan(v.spin()), v.bold(pad(string(st), stateWidth)), v.doing(s, st), took(c, known, v.now)))
+			line(v.journeyLine(v.cyan(v.spin()), v.bold(pad(string(st), stateWidth)), v.doing(s, st, v.room()), took(c, known, v.now)))
 			for _, l := range v.lastLog(s) {
 				line(l)
 			}
@@ -81,6 +79,18 @@ func journeyFrame(s *story, v view) string {
 	return b.String()
 }
 
+// head is who the host is, as far as that fits.
+func (v view) head(h host.Host) string {
+	name := cut(clean(h.Label()), v.width)
+	line, room := v.bold(name), v.width-utf8.RuneCountInString(name)
+	for _, part := range []string{h.MAC.String(), clean(h.Role), addressText(h)} {
+		if n := utf8.RuneCountInString(part) + 2; part != "" && part != h.Label() && n <= room {
+			line, room = line+"  "+v.dim(part), room-n
+		}
+	}
+	return line
+}
+
 func addressText(h host.Host) string {
 	if !h.Address.IsValid() {
 		return ""
@@ -95,10 +105,14 @@ func took(c chapter, known bool, now time.Time) string {
 	return duration(c.length(now))
 }
 
+// room is what a line of the journey has for its text. Beyond 100 columns the
+// times would be too far from what they belong to.
+func (v view) room() int { return max(0, min(v.width, 100)-4-stateWidth-2-timeWidth) }
+
 // journeyLine lays one state out: mark, name, what goes on, and the time at the
 // right edge.
 func (v view) journeyLine(mark, name, text, took string) string {
-	room := max(0, min(v.width, 100)-len("  · ")-stateWidth-2-timeWidth)
+	room := v.room()
 	return "  " + mark + " " + name + "  " + pad(cut(text, room), room) + v.dim(padLeft(took, timeWidth))
 }
 
@@ -108,7 +122,7 @@ func padLeft(s string, n int) string {
 
 // doing is the current state in words, with a bar where the step tells how far
 // it is.
-func (v view) doing(s *story, st host.State) string {
+func (v view) doing(s *story, st host.State, room int) string {
 	p := s.step
 	if p == (host.Progress{}) {
 		return meaning[st]
@@ -116,7 +130,11 @@ func (v view) doing(s *story, st host.State) string {
 	if p.Of <= 0 {
 		return progressText(p)
 	}
-	return strings.TrimSpace(pad(clean(p.Step), 10) + " " + bar(p.Done, p.Of, 20) + " " + padLeft(percent(p), 4) + "  " + clean(p.Text))
+	width := 20
+	if room < 50 {
+		width = 8
+	}
+	return strings.TrimSpace(pad(clean(p.Step), 10) + " " + bar(p.Done, p.Of, width) + " " + padLeft(percent(p), 4) + "  " + clean(p.Text))
 }
 
 func (v view) lastLog(s *story) []string {
@@ -148,7 +166,7 @@ func rackFrame(stories []*story, v view) string {
 		room := max(0, v.width-2-2-name-2-stateWidth-2-timeWidth)
 		b.WriteString(v.cyan(v.spin()) + " " + v.bold(pad(clean(s.host.Label()), name)) + "  " +
 			v.cyan(pad(string(s.host.State), stateWidth)) + "  " +
-			pad(cut(v.doing(s, s.host.State), room), room) + v.dim(padLeft(duration(v.now.Sub(s.host.Since)), timeWidth)) + "\n")
+			pad(cut(v.doing(s, s.host.State, room), room), room) + v.dim(padLeft(duration(v.now.Sub(s.host.Since)), timeWidth)) + "\n")
 	}
 	if v.note != "" {
 		b.WriteString(v.yellow(cut(clean(v.note), v.width)) + "\n")

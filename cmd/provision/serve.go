@@ -28,7 +28,7 @@ Every setting that is one value may also come from the environment:
   PROVISION_NOMAD_ADDRESS=https://10.0.0.2:4646 provision serve`,
 		Args: args(cobra.NoArgs),
 	}
-	cmd.Flags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	cmd.Flags().TextVar(&level, "log-level", slog.LevelInfo, "least `level` to log: debug, info, warn or error")
 	toggle(cmd, &logJSON, "log-json", "log JSON, for collectors")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := a.config()

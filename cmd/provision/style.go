@@ -128,7 +128,7 @@ func bar(done, of int64, width int) string {
 	if part := eighths % 8; part > 0 {
 		s += string([]rune("▏▎▍▌▋▊▉")[part-1])
 	}
-	return pad(s, width)
+	return s + strings.Repeat("░", max(0, width-utf8.RuneCountInString(s)))
 }
 
 func percent(p host.Progress) string {

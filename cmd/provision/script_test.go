@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"provision.internal/host"
+	"provision.internal/store"
+	"provision.internal/web"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"provision": func() { os.Exit(run()) }})
+}
+
+// The scripts run the real command line against the real API over a real store.
+// What DHCP, the installer and Nomad do to hosts is done by commands of the
+// scripts' own:
+//
+//	seen MAC                         a machine asks for an address
+//	host NAME STATE…                 the host goes through states
+//	host-fails NAME REASON           the host fails
+//	step NAME STEP                   a step begins
+//	log NAME LINE                    the installer logs a line
+//	wait-for NAME STATE              until an operator's command had that effect
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			d, err := startDaemon(env.WorkDir)
+			if err != nil {
+				return err
+			}
+			env.Defer(d.stop)
+			env.Values["daemon"] = d
+			env.Setenv("PROVISION_SOCKET", d.socket)
+			env.Setenv("EXAMPLES", absolute(t, "../../examples"))
+			env.Setenv("TZ", "UTC")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"seen": func(ts *testscript.TestScript, _ bool, args []string) {
+				mac, err := host.ParseMAC(args[0])
+				ts.Check(err)
+				d := daemonOf(ts)
+				ts.Check(d.change(mac, "firmware", "asked for an address", func(h *host.Host) (err error) {
+					h.Platform, h.Address = "uefi-x86_64", netip.AddrFrom4([4]byte{10, 77, 0, 100 + mac[5]})
+					*h, err = h.Advance(host.Seen, time.Now())
+					return err
+				}))
+			},
+			"host": func(ts *testscript.TestScript, _ bool, args []string) {
+				d := daemonOf(ts)
+				for _, st := range args[1:] {
+					ts.Check(d.change(d.mac(ts, args[0]), "test", "next", func(h *host.Host) (err error) {
+						if host.State(st) == host.Installing {
+							*h, _, err = h.Burn(host.Claim{Disk: "DISK1", Secret: "s"}, time.Now())
+							return err
+						}
+						*h, err = h.Advance(host.State(st), time.Now())
+						return err
+					}))
+				}
+			},
+			"host-fails": func(ts *testscript.TestScript, _ bool, args []string) {
+				d := daemonOf(ts)
+				ts.Check(d.change(d.mac(ts, args[0]), "agent", "", func(h *host.Host) (err error) {
+					*h, err = h.Fail(strings.Join(args[1:], " "), time.Now())
+					return err
+				}))
+			},
+			"step": func(ts *testscript.TestScript, _ bool, args []string) {
+				d := daemonOf(ts)
+				ts.Check(d.store.Record(host.Event{MAC: d.mac(ts, args[0]), Kind: host.KindProgress, Actor: "agent", Cause: args[1]}))
+			},
+			"log": func(ts *testscript.TestScript, _ bool, args []string) {
+				d := daemonOf(ts)
+				ts.Check(d.store.Record(host.Event{MAC: d.mac(ts, args[0]), Kind: host.KindLog, Actor: "agent", Line: strings.Join(args[1:], " ")}))
+			},
+			"wait-for": func(ts *testscript.TestScript, _ bool, args []string) {
+				d := daemonOf(ts)
+				changed, stop := d.store.Watch()
+				defer stop()
+				for {
+					if h, err := d.store.Named(args[0]); err == nil && h.State == host.State(args[1]) {
+						return
+					}
+					<-changed
+				}
+			},
+		},
+	})
+}
+
+// testDaemon is the part of the daemon that the command line talks to.
+type testDaemon struct {
+	store  *store.Store
+	socket string
+	stop   func()
+}
+
+func startDaemon(dir string) (*testDaemon, error) {
+	st, err := store.Open(filepath.Join(dir, ".state"), map[host.State]time.Duration{host.Admitted: 24 * time.Hour})
+	if err != nil {
+		return nil, err
+	}
+	d := &testDaemon{store: st, socket: filepath.Join(dir, ".socket")}
+	l, err := web.Listen(d.socket)
+	if err != nil {
+		return nil, err
+	}
+	srv := &web.Server{
+		Listener: l, Hosts: st, History: st, Log: slog.New(slog.DiscardHandler),
+		Roles: []string{"storage", "worker"},
+		Known: []web.Known{{Name: "core", MAC: host.MAC{0x52, 0x54, 0, 0, 0, 9}, Role: "storage", Disk: "COREDISK"}},
+		Images: func() []web.Image {
+			return []web.Image{
+				{Name: "snponly.efi", Kind: "loader", Arch: "x86_64", State: "ready", Size: 173768, Hash: "18fc84b69172aa", Source: "embedded"},
+				{Name: "installer", Kind: "installer", Arch: "x86_64", State: "failed", Error: "no kernel"},
+			}
+		},
+		Status: func() web.Status {
+			return web.Status{
+				Version: web.Version{Version: "v1.2.3"}, PID: 42, Started: time.Now(), Address: "10.77.0.1",
+				Parts: []web.Part{{Name: "http", Listen: ":80"}}, Counters: map[string]uint64{"dhcp received": 7, "dhcp naks": 0},
+			}
+		},
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- srv.Run(ctx) }()
+	d.stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			panic(fmt.Sprintf("the API ended with %v", err))
+		}
+		if err := st.Close(); err != nil {
+			panic(err)
+		}
+	}
+	return d, nil
+}
+
+func (d *testDaemon) change(mac host.MAC, actor, cause string, f func(*host.Host) error) error {
+	_, err := d.store.Change(mac, actor, cause, f)
+	return err
+}
+
+func (d *testDaemon) mac(ts *testscript.TestScript, name string) host.MAC {
+	h, err := d.store.Named(name)
+	ts.Check(err)
+	return h.MAC
+}
+
+func daemonOf(ts *testscript.TestScript) *testDaemon { return ts.Value("daemon").(*testDaemon) }
+
+func absolute(t *testing.T, name string) string {
+	t.Helper()
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return abs
+}
