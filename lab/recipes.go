@@ -83,7 +83,7 @@ var recipes = []recipe{
 	},
 	{
 		name: "dhcpcd", desc: "RFC2131 compliant DHCP client", from: []string{"dhcpcd-base"}, depends: []string{"util-linux", "busybox"}, own: true,
-		take: []string{"usr/bin/dhcpcd", "usr/lib/dhcpcd/dhcpcd-run-hooks", "usr/lib/dhcpcd/dhcpcd-hooks/", "etc/dhcpcd.conf"},
+		take: []string{"usr/bin/dhcpcd", "usr/lib/dhcpcd/dhcpcd-run-hooks", "usr/lib/dhcpcd/dhcpcd-hooks/"},
 		dirs: []string{"var/lib/dhcpcd 0755"},
 		conf: []string{"/etc/dhcpcd.conf"},
 	},
