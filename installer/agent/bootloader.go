@@ -68,6 +68,9 @@ func (in *install) configureGRUB() error {
 	})
 }
 
+// menuKernel finds a command of the menu that loads a kernel.
+var menuKernel = regexp.MustCompile(`(?m)^\s*linux\s`)
+
 // installBootloader installs GRUB from the new system's own packages and writes
 // its menu. Under UEFI it is also put where firmware looks without any entry:
 // boards lose their entries.
@@ -89,8 +92,8 @@ func (in *install) installBootloader(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(menu, "linux") {
-		return fmt.Errorf("%w: GRUB's menu has no kernel: is a kernel among the role's packages?", errFinal)
+	if !menuKernel.MatchString(menu) {
+		return final("GRUB's menu has no kernel: is a kernel among the role's packages?")
 	}
 	if !in.uefi {
 		return nil

@@ -71,13 +71,11 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("the appliance refused %s: %s (status %d)", r.Path, r.Message, r.Status)
 }
 
-// Unwrap makes a refusal errFinal unless a repetition may be answered
-// otherwise: 5xx, too many requests, and time-outs of a proxy.
-func (r *Refusal) Unwrap() error {
-	if r.Status >= 500 || r.Status == http.StatusTooManyRequests || r.Status == http.StatusRequestTimeout {
-		return nil
-	}
-	return errFinal
+// Is makes a refusal final unless a repetition may be answered otherwise: 5xx,
+// too many requests, and time-outs of a proxy.
+func (r *Refusal) Is(target error) bool {
+	again := r.Status >= 500 || r.Status == http.StatusTooManyRequests || r.Status == http.StatusRequestTimeout
+	return target == errFinal && !again
 }
 
 // changed reports whether err says that the host's state is not the one that
@@ -91,11 +89,11 @@ func changed(err error) bool {
 func (c *Client) Post(ctx context.Context, path string, question, answer any) error {
 	body, err := json.Marshal(question)
 	if err != nil {
-		return fmt.Errorf("%s: %w: %w", path, errFinal, err)
+		return final("%s: %w", path, err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+path, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("%s: %w: %w", path, errFinal, err)
+		return final("%s: %w", path, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if session, _ := c.session.Load().(string); session != "" {

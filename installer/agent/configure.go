@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 	"regexp"
 	"strings"
@@ -124,7 +123,7 @@ func (in *install) enableServices(context.Context) error {
 	}
 	for _, name := range names {
 		if !in.target.exists(installer.ServiceDir + "/" + name) {
-			return fmt.Errorf("%w: no installed package has the service %q: add its package to the role, or take the service out", errFinal, name)
+			return final("no installed package has the service %q: add its package to the role, or take the service out", name)
 		}
 		if err := in.target.link(installer.ServiceDir+"/"+name, installer.EnabledDir+"/"+name); err != nil {
 			return err

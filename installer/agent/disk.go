@@ -19,7 +19,7 @@ import (
 // the inventory; two disks with one identity cannot be told apart and are refused.
 func (s *System) findDisk(id string) (host.Disk, error) {
 	if id == "" {
-		return host.Disk{}, fmt.Errorf("%w: the plan names no disk", errFinal)
+		return host.Disk{}, final("the plan names no disk")
 	}
 	var found []host.Disk
 	var others []string
@@ -33,9 +33,9 @@ func (s *System) findDisk(id string) (host.Disk, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return host.Disk{}, fmt.Errorf("%w: no disk has the serial %q; there are: %s", errFinal, id, strings.Join(others, ", "))
+		return host.Disk{}, final("no disk has the serial %q; there are: %s", id, strings.Join(others, ", "))
 	}
-	return host.Disk{}, fmt.Errorf("%w: %d disks have the serial %q: take one out, or name another", errFinal, len(found), id)
+	return host.Disk{}, final("%d disks have the serial %q: take one out, or name another", len(found), id)
 }
 
 // checkDisk finds the plan's disk and makes sure that it may be wiped.
@@ -62,13 +62,13 @@ func (s *System) wipeable(id string, size uint64, foreign bool) (host.Disk, erro
 	case err != nil:
 		return d, err
 	case size != 0 && d.Size != size:
-		return d, fmt.Errorf("%w: the disk %s has %d bytes now, but %d when the plan was made: it was exchanged", errFinal, id, d.Size, size)
+		return d, final("the disk %s has %d bytes now, but %d when the plan was made: it was exchanged", id, d.Size, size)
 	}
 	if why := s.inUse(d.Name); why != "" {
-		return d, fmt.Errorf("%w: the disk %s is in use: %s", errFinal, id, why)
+		return d, final("the disk %s is in use: %s", id, why)
 	}
 	if d.Foreign != "" && !foreign {
-		return d, fmt.Errorf("%w: the disk %s carries data of something else (%s): look at it, then name it with provision reinstall --disk %s", errFinal, id, d.Foreign, id)
+		return d, final("the disk %s carries data of something else (%s): look at it, then name it with provision reinstall --disk %s", id, d.Foreign, id)
 	}
 	return d, nil
 }
@@ -81,7 +81,7 @@ func (in *install) partition(ctx context.Context) error {
 		return err
 	}
 	if d.Name != in.disk.Name {
-		return fmt.Errorf("%w: the disk %s was %s and is %s now", errFinal, d.ID(), in.disk.Name, d.Name)
+		return final("the disk %s was %s and is %s now", d.ID(), in.disk.Name, d.Name)
 	}
 	// Inner signatures first: once the table is gone, nothing finds them.
 	for _, dev := range append(in.sys.partitions(d.Name), d.Name) {
@@ -136,7 +136,7 @@ func (in *install) makeFilesystems(ctx context.Context) error {
 		commands = append(commands, []string{"mkfs.ext4", "-F", "-q", "-L", "root", "-U", l.uuids.Root,
 			"-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", "-O", "^metadata_csum_seed", l.Root})
 	default:
-		return fmt.Errorf("%w: the file system %q is not ext4 or xfs", errFinal, in.plan.Layout.Filesystem)
+		return final("the file system %q is not ext4 or xfs", in.plan.Layout.Filesystem)
 	}
 	for _, args := range commands {
 		if err := in.command(ctx, Command{Args: args}); err != nil {

@@ -68,8 +68,8 @@ func divide(d host.Disk, p installer.Plan, uefi bool, sector int, rand io.Reader
 	}
 	l.Root = part()
 	if taken := l.espSize + l.swapSize + 4*mib; d.Size < taken+smallestFit {
-		return l, fmt.Errorf("%w: the disk %s has %d MiB, but EFI partition and swap take %d and the root needs at least %d: make swap smaller or choose a larger disk",
-			errFinal, d.ID(), d.Size/mib, taken/mib, smallestFit/mib)
+		return l, final("the disk %s has %d MiB, but EFI partition and swap take %d and the root needs at least %d: make swap smaller or choose a larger disk",
+			d.ID(), d.Size/mib, taken/mib, smallestFit/mib)
 	}
 	b := make([]byte, 36)
 	if _, err := io.ReadFull(rand, b); err != nil {

@@ -42,7 +42,7 @@ func (in *install) installPackages(ctx context.Context) error {
 			Line:    watch.line,
 		})
 		if err != nil && watch.missing != "" {
-			return fmt.Errorf("%w: the repositories lack a package: %s", errFinal, watch.missing)
+			return final("the repositories lack a package: %s", watch.missing)
 		}
 		return err
 	}

@@ -110,7 +110,7 @@ func lookUp(root, name string) (string, error) {
 			return inside, nil
 		}
 	}
-	return "", fmt.Errorf("%w: %s is not in the installer's userland or the installed packages", errFinal, name)
+	return "", final("%s is not in the installer's userland or the installed packages", name)
 }
 
 // eachLine calls f for each line of r that is not empty. A carriage return ends

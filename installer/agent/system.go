@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -85,7 +86,7 @@ func wait(ctx context.Context, d time.Duration) error {
 }
 
 // retry calls f until it succeeds, says that trying again is useless (an error
-// that wraps errFinal), the total wait would exceed budget, or ctx ends. Waits
+// that is final), the total wait would exceed budget, or ctx ends. Waits
 // grow from first to most.
 func (s *System) retry(ctx context.Context, budget, first, most time.Duration, f func() error, told func(error, time.Duration)) error {
 	var waited time.Duration
@@ -102,8 +103,16 @@ func (s *System) retry(ctx context.Context, budget, first, most time.Duration, f
 	}
 }
 
-// errFinal is wrapped by errors that a repetition cannot mend.
+// errFinal is matched by errors that a repetition cannot mend; see final.
 var errFinal = errors.New("final")
+
+// final makes an error that retry does not repeat.
+func final(format string, args ...any) error { return &finalError{fmt.Errorf(format, args...)} }
+
+type finalError struct{ error }
+
+func (e *finalError) Is(target error) bool { return target == errFinal }
+func (e *finalError) Unwrap() error        { return e.error }
 
 // writeFile writes a file and the directories above it, whole or not at all:
 // power may go at any moment.

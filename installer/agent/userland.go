@@ -48,7 +48,7 @@ func fetch(ctx context.Context, u installer.Userland, to string) error {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.URL, nil)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errFinal, err)
+		return final("%w", err)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -71,7 +71,7 @@ func fetch(ctx context.Context, u installer.Userland, to string) error {
 	case n != u.Size:
 		return fmt.Errorf("%s has %d bytes, want %d", u.URL, n, u.Size)
 	case hex.EncodeToString(sum.Sum(nil)) != strings.ToLower(u.SHA256):
-		return fmt.Errorf("%w: %s is not what this installer was built with: start the machine again", errFinal, u.URL)
+		return final("%s is not what this installer was built with: start the machine again", u.URL)
 	}
 	return f.Close()
 }

@@ -34,7 +34,7 @@ func (in *install) makeUsers(context.Context) error {
 		*f.lines = slices.DeleteFunc(strings.Split(text, "\n"), func(s string) bool { return s == "" })
 	}
 	if field(a.passwd, "root", 0) == "" {
-		return fmt.Errorf("%w: the new system has no root in /etc/passwd: is base-files installed?", errFinal)
+		return final("the new system has no root in /etc/passwd: is base-files installed?")
 	}
 	a.lock("root", "!")
 	wheel := false
@@ -141,7 +141,7 @@ func (a *accounts) join(user, group string) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("%w: user %s: the new system has no group %q: add the package that makes it, or take it out of the role", errFinal, user, group)
+	return final("user %s: the new system has no group %q: add the package that makes it, or take it out of the role", user, group)
 }
 
 // placeKeys writes the account's authorized_keys.
@@ -150,7 +150,7 @@ func (in *install) placeKeys(u installer.User, a accounts) error {
 	uid, err1 := strconv.Atoi(field(a.passwd, u.Name, 2))
 	gid, err2 := strconv.Atoi(field(a.passwd, u.Name, 3))
 	if home == "" || err1 != nil || err2 != nil {
-		return fmt.Errorf("%w: the account %s has no home or no number in /etc/passwd", errFinal, u.Name)
+		return final("the account %s has no home or no number in /etc/passwd", u.Name)
 	}
 	ssh := path.Join(home, ".ssh")
 	keys := path.Join(ssh, "authorized_keys")
