@@ -88,6 +88,8 @@ func (h Host) Burn(c Claim, now time.Time) (_ Host, first bool, err error) {
 		return refuse("it was used at " + g.Burned.UTC().Format(time.RFC3339))
 	case !now.Before(g.Expires):
 		return refuse("it expired at " + g.Expires.UTC().Format(time.RFC3339))
+	case h.State != Admitted:
+		return refuse("the host is " + string(h.State) + ", not " + string(Admitted))
 	}
 	h, err = h.Advance(Installing, now)
 	if err != nil {

@@ -13,17 +13,15 @@ type MAC [6]byte
 // ParseMAC reads the forms that people and vendors write: with colons, dashes,
 // dots or nothing between the digits.
 func ParseMAC(s string) (MAC, error) {
-	var m MAC
-	if len(s) == 12 {
-		if _, err := hex.Decode(m[:], []byte(s)); err == nil {
-			return m, nil
-		}
+	text := strings.TrimSpace(s)
+	b, err := net.ParseMAC(text)
+	if err != nil {
+		b, err = hex.DecodeString(text)
 	}
-	hw, err := net.ParseMAC(strings.TrimSpace(s))
-	if err != nil || len(hw) != len(m) {
-		return m, fmt.Errorf("%q is no MAC address: want six bytes such as 52:54:00:12:34:56", s)
+	if err != nil || len(b) != len(MAC{}) {
+		return MAC{}, fmt.Errorf("%q is no MAC address: want six bytes such as 52:54:00:12:34:56", s)
 	}
-	return MAC(hw), nil
+	return MAC(b), nil
 }
 
 func (m MAC) String() string { return net.HardwareAddr(m[:]).String() }
@@ -45,17 +43,13 @@ func (m *MAC) UnmarshalText(b []byte) (err error) {
 // one sends zeros (RFC 4578 §2.3).
 type UUID [16]byte
 
-// ParseUUID reads the text form with dashes, in either case.
+// ParseUUID reads the text form, in either case, with or without its dashes.
 func ParseUUID(s string) (UUID, error) {
-	var u UUID
-	flat := strings.ReplaceAll(strings.TrimSpace(s), "-", "")
-	if len(flat) != 32 {
-		return u, fmt.Errorf("%q is no UUID", s)
+	b, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(s), "-", ""))
+	if err != nil || len(b) != len(UUID{}) {
+		return UUID{}, fmt.Errorf("%q is no UUID: want one such as 01020304-0506-0708-090a-0b0c0d0e0f10", s)
 	}
-	if _, err := hex.Decode(u[:], []byte(flat)); err != nil {
-		return u, fmt.Errorf("%q is no UUID", s)
-	}
-	return u, nil
+	return UUID(b), nil
 }
 
 func (u UUID) String() string {

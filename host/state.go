@@ -24,9 +24,10 @@ const (
 	Retired    State = "Retired"    // taken out of service by an operator
 )
 
-// next is the whole of the transition table. Failed is reachable from every
-// state before Ready and is added by Advance's caller through Fail; Seen is
-// reachable from Admitted only, when a machine's identity does not fit.
+// next is the whole of the transition table. An operator can admit a host again
+// at any time but in the middle of an install, and retire it at any time. Back to
+// Seen goes only an admitted host whose machine is not the known one. From Failed
+// to Booted leads the first boot of a system that came later than its deadline.
 var next = map[State][]State{
 	"":         {Seen, Admitted},
 	Seen:       {Admitted, Retired},
