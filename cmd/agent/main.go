@@ -18,7 +18,7 @@ var version = "unknown"
 
 func main() {
 	if os.Getpid() == 1 {
-		agent.Supervise(version)
+		agent.Supervise()
 	}
 	os.Exit(run(os.Args[1:]))
 }

@@ -34,10 +34,28 @@ const readable = 15 * time.Second
 // would be a kernel panic and a machine that stands still. The work is done by
 // a child, so that even a fault of the Go runtime or the kernel's OOM killer
 // leaves somebody to say so and to reboot.
-func Supervise(version string) {
+func Supervise() {
 	go awaitRandomness(randomBytes) // its fault is the worker's to tell
 	console := openConsole(mountPseudo())
-	status, tail := superviseWorker(console)
+	watch(console)
+	unix.Sync()
+	for {
+		if err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART); err != nil {
+			fmt.Fprintf(console, "provision: reboot: %v; switch the machine off and on\n", err)
+		}
+		time.Sleep(time.Minute)
+	}
+}
+
+// watch runs the worker and says how it ended. It returns even from a panic.
+func watch(console io.Writer) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(console, "provision: init has a fault, please report it: %v\n", p)
+			time.Sleep(readable)
+		}
+	}()
+	status, output := superviseWorker(console)
 	switch status {
 	case 0:
 		fmt.Fprintln(console, "provision: rebooting")
@@ -46,17 +64,10 @@ func Supervise(version string) {
 		time.Sleep(readable)
 	default:
 		fmt.Fprintf(console, "provision: the agent died (status %d); rebooting in %s\n", status, readable)
-		if err := speakForTheDead(Machine(), status, tail); err != nil {
+		if err := speakForTheDead(Machine(), status, output); err != nil {
 			fmt.Fprintf(console, "provision: tell the appliance: %v\n", err)
 		}
 		time.Sleep(readable)
-	}
-	unix.Sync()
-	for {
-		if err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART); err != nil {
-			fmt.Fprintf(console, "provision: reboot: %v; switch the machine off and on\n", err)
-		}
-		time.Sleep(time.Minute)
 	}
 }
 
