@@ -57,7 +57,7 @@ bench-peers: deps peers build ## our servers beside Debian's in one run; prints 
 fuzz: build ## every fuzz target for FUZZTIME (default 10s)
 	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -h '^func Fuzz' $$pkg/*_test.go | sed 's/func \(Fuzz[A-Za-z0-9_]*\).*/\1/'); do \
-	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$pkg || exit 1; done; done
+	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} -fuzzminimizetime 1x $$pkg || exit 1; done; done
 
 .PHONY: build
 build: bin/provision bin/lab ## bin/provision and bin/lab, with the loaders and agents embedded
