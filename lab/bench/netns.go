@@ -28,13 +28,17 @@ type wire struct {
 	server, client string
 }
 
-// newWire makes both. The names carry our process id, so that several runs do not meet.
+// namesOf gives the names for a process, so that several runs do not meet.
+func namesOf(pid int) *wire {
+	return &wire{server: fmt.Sprintf("bench-s-%d", pid), client: fmt.Sprintf("bench-c-%d", pid)}
+}
+
+// newWire makes both namespaces and the pair.
 func newWire(ctx context.Context) (*wire, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("network namespaces need root: run as root, or with sudo")
 	}
-	pid := os.Getpid()
-	w := &wire{server: fmt.Sprintf("bench-s-%d", pid), client: fmt.Sprintf("bench-c-%d", pid)}
+	w := namesOf(os.Getpid())
 	steps := [][]string{
 		{"netns", "add", w.server},
 		{"netns", "add", w.client},
