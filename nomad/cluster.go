@@ -21,7 +21,7 @@ var (
 	// again for the same attempt gives the same answer.
 	ErrJob = errors.New("configuration job failed")
 	// ErrDenied: the cluster refuses the appliance's token.
-	ErrDenied = errors.New("Nomad refuses the token")
+	ErrDenied = errors.New("the token is refused by Nomad")
 	// ErrNameTaken: another living node has the host's name.
 	ErrNameTaken = errors.New("node name is taken")
 )
@@ -165,9 +165,9 @@ func explain(err error) error {
 	case code == http.StatusForbidden || body == "Permission denied":
 		return fmt.Errorf("%w: check nomad.token_file and the token's policies", ErrDenied)
 	case body == "":
-		return fmt.Errorf("Nomad answered %d %s", code, http.StatusText(code))
+		return fmt.Errorf("the cluster answered %d %s", code, http.StatusText(code))
 	}
-	return fmt.Errorf("Nomad answered %d: %s", code, body)
+	return fmt.Errorf("the cluster answered %d: %s", code, body)
 }
 
 // answer returns the status and body of a refusal, or 0 when there was no

@@ -75,8 +75,12 @@ func (s *Server) register(r request) (reply, error) {
 		job.Namespace = &r.namespace
 	}
 	job.Canonicalize()
+	// What the library leaves to the server.
 	if len(job.Datacenters) == 0 {
 		job.Datacenters = []string{"*"}
+	}
+	if *job.NodePool == "" {
+		job.NodePool = new(api.NodePoolDefault)
 	}
 	if err := validate(job); err != nil {
 		return reply{}, err
