@@ -99,7 +99,7 @@ func offers(ctx context.Context, ifname string, own netip.Addr) ([]netip.Addr, e
 // holder names the process that has a port, where this user may see it.
 func holder(network string, port uint16) string {
 	for _, table := range []string{network[:3], network[:3] + "6"} {
-		inode := socketInode("/proc/net/"+table, port)
+		inode := socketInode("/proc/thread-self/net/"+table, port)
 		if inode == "" {
 			continue
 		}
