@@ -126,11 +126,7 @@ func (s *Server) welcome(h *host.Host, q installer.Hello) (answer installer.Welc
 		err = s.interrupted(h)
 		return installer.Welcome{Action: installer.ActionReboot, Reason: "the install was interrupted"}, nil, err
 	case h.State == host.Admitted && h.Grant.Open(now):
-		target := s.Target
-		if target == nil {
-			target = chooseDisk
-		}
-		d, err := target(*h)
+		d, err := s.target(*h)
 		if err != nil {
 			return installer.Welcome{Action: installer.ActionWait, RetryAfter: retryDisk, Reason: err.Error()}, nil, nil
 		}
@@ -192,6 +188,9 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	disk, err := claimedDisk(h, q.Disk)
+	if err == nil && h.State == host.Admitted {
+		err = s.checkTarget(h, disk)
+	}
 	if err != nil {
 		return s.refuseGrant(h, err)
 	}
@@ -223,6 +222,19 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) error {
 	plan.Disk = installer.Disk{Serial: disk.ID(), Size: disk.Size, Foreign: h.Grant.Foreign && h.Grant.Disk == disk.ID()}
 	plan.FirstBoot = installer.FirstBoot{URL: s.HTTPS, HTTP: s.HTTP, CA: string(s.Authority.PEM()), Token: token}
 	s.reply(w, http.StatusOK, plan)
+	return nil
+}
+
+// checkTarget refuses a disk other than the one that an install would write: a
+// grant that names none is not one for any.
+func (s *Server) checkTarget(h host.Host, d host.Disk) error {
+	want, err := s.target(h)
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w", h.Label(), host.ErrGrant, err)
+	}
+	if want.ID() != d.ID() {
+		return fmt.Errorf("%s: %w: it is for the disk %q, not %q", h.Label(), host.ErrGrant, want.ID(), d.ID())
+	}
 	return nil
 }
 

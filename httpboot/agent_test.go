@@ -158,6 +158,16 @@ func TestGrantRefusals(t *testing.T) {
 	}{
 		{"another machine's UUID", installer.TakeGrant{Secret: secret1, UUID: uuid2, Disk: "S1"}, nil},
 		{"a disk that was not reported", installer.TakeGrant{Secret: secret1, UUID: uuid1, Disk: "S2"}, nil},
+		{"a disk that appeared since", installer.TakeGrant{Secret: secret1, UUID: uuid1, Disk: "S2"},
+			func(t *testing.T, r *rig, session string) string {
+				r.put(t, mac1, func(h *host.Host) error { h.Inventory.Disks = disks("S1", "S2"); return nil })
+				return session
+			}},
+		{"another disk than the role's", installer.TakeGrant{Secret: secret1, UUID: uuid1, Disk: "S1"},
+			func(t *testing.T, r *rig, session string) string {
+				r.Target = func(h host.Host) (host.Disk, error) { return host.Disk{Serial: "S2"}, nil }
+				return session
+			}},
 		{"no disk", installer.TakeGrant{Secret: secret1, UUID: uuid1}, nil},
 		{"no secret", installer.TakeGrant{UUID: uuid1, Disk: "S1"}, nil},
 		{"no session", installer.TakeGrant{Secret: secret1, UUID: uuid1, Disk: "S1"},

@@ -55,6 +55,9 @@ func LoadAuthority(dir string, names []string, ips []netip.Addr, now func() time
 	for _, ip := range ips {
 		a.ips = append(a.ips, ip.AsSlice())
 	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("folder of the appliance's authority: %w", err)
+	}
 	certFile, keyFile := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "ca.key")
 	cert, certErr := os.ReadFile(certFile)
 	key, keyErr := os.ReadFile(keyFile)

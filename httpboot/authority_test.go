@@ -24,7 +24,7 @@ func load(t *testing.T, dir string, now func() time.Time) *Authority {
 }
 
 func TestAuthorityIsKept(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "made at the first start")
 	now := func() time.Time { return t0 }
 	first := load(t, dir, now)
 	for name, want := range map[string]os.FileMode{"ca.key": 0o600, "ca.pem": 0o644} {

@@ -12,6 +12,14 @@ import (
 // card readers and firmware's own sticks.
 const minDisk = 1 << 30
 
+// target returns the disk that an install of h would write.
+func (s *Server) target(h host.Host) (host.Disk, error) {
+	if s.Target != nil {
+		return s.Target(h)
+	}
+	return chooseDisk(h)
+}
+
 // chooseDisk returns the disk that h's grant is for: the one that it names, else
 // the only one that carries nothing of others. Among several nothing is guessed.
 func chooseDisk(h host.Host) (host.Disk, error) {

@@ -28,7 +28,7 @@ func (s *Server) script(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) chooseScript(r *http.Request, mac host.MAC) (name string, data any, why string) {
 	h, err := s.host(r, mac)
 	if err != nil {
-		return "disk.ipxe", nil, "the store cannot be read: " + err.Error()
+		return "disk.ipxe", nil, s.unreadable(mac, err)
 	}
 	query := r.URL.Query()
 	now := s.Now()
@@ -45,7 +45,7 @@ func (s *Server) chooseScript(r *http.Request, mac host.MAC) (name string, data 
 		}
 		data, err := newSelfScript(mac, s.HTTP, 0, 0)
 		if err != nil {
-			return "disk.ipxe", nil, err.Error()
+			return "disk.ipxe", nil, s.cannot(mac, err)
 		}
 		return "ask.ipxe", data, "admitted; asked what it is"
 	}
@@ -61,13 +61,27 @@ func (s *Server) chooseScript(r *http.Request, mac host.MAC) (name string, data 
 		}
 	}
 	if err != nil {
-		return "disk.ipxe", nil, "no installer for " + string(c.Platform) + ": " + err.Error()
+		return "disk.ipxe", nil, s.cannot(mac, fmt.Errorf("no installer for %s: %w", c.Platform, err))
 	}
 	script, err := newInstallScript(h, s.HTTP, kit)
 	if err != nil {
-		return "disk.ipxe", nil, err.Error()
+		return "disk.ipxe", nil, s.cannot(mac, err)
 	}
 	return "install.ipxe", script, why
+}
+
+// unreadable is the reason for a disk's script when the store fails.
+func (s *Server) unreadable(mac host.MAC, err error) string {
+	s.Log.Error("read a host", "mac", mac, "err", err)
+	return "the store cannot be read"
+}
+
+// cannot is the reason for a disk's script when a host shall be installed and
+// something of the appliance's is missing: an operator waits for it.
+func (s *Server) cannot(mac host.MAC, err error) string {
+	why := "it cannot be installed: " + err.Error()
+	s.notice(mac, "appliance", why)
+	return why
 }
 
 // clientOf reads what iPXE says of itself: ${platform}, ${buildarch}, ${uuid}.
@@ -110,15 +124,20 @@ func (s *Server) grub(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) chooseGRUB(r *http.Request, mac host.MAC) (name string, data any, why string) {
 	h, err := s.host(r, mac)
 	if err != nil {
-		return "disk.grub", nil, "the store cannot be read: " + err.Error()
+		return "disk.grub", nil, s.unreadable(mac, err)
 	}
 	step, why := boot.Next(boot.Client{MAC: mac, PXE: true, Platform: boot.UEFIarm64}, h, s.Now())
 	if step != boot.Install {
 		return "disk.grub", nil, why
 	}
 	kit, err := s.Kit(boot.UEFIarm64)
+	if errors.Is(err, ErrAssembling) {
+		if self, err := grubFile(s.HTTP + boot.GRUBPath + dashed(mac)); err == nil {
+			return "wait.grub", selfScript{MAC: word(mac.String()), Self: self, Pause: jitter(mac)}, "waits for the installer image"
+		}
+	}
 	if err != nil {
-		return "disk.grub", nil, "no installer for " + string(boot.UEFIarm64) + ": " + err.Error()
+		return "disk.grub", nil, s.cannot(mac, fmt.Errorf("no installer for %s: %w", boot.UEFIarm64, err))
 	}
 	script, err := newInstallScript(h, s.HTTP, kit)
 	if err == nil {
@@ -128,7 +147,7 @@ func (s *Server) chooseGRUB(r *http.Request, mac host.MAC) (name string, data an
 		script.Initrd, err = grubFile(string(script.Initrd))
 	}
 	if err != nil {
-		return "disk.grub", nil, err.Error()
+		return "disk.grub", nil, s.cannot(mac, err)
 	}
 	return "install.grub", script, why
 }

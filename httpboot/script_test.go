@@ -77,6 +77,14 @@ func TestScripts(t *testing.T) {
 			admitted(t, r)
 			r.Kit = func(boot.Platform) (Kit, error) { return Kit{}, errors.New("no kernel") }
 		}},
+		{"an installer that is being assembled", asUEFI, "wait.ipxe", func(t *testing.T, r *rig) {
+			admitted(t, r)
+			r.Kit = func(boot.Platform) (Kit, error) { return Kit{}, ErrAssembling }
+		}},
+		{"GRUB and an installer that is being assembled", grub1, "wait.grub", func(t *testing.T, r *rig) {
+			admitted(t, r)
+			r.Kit = func(boot.Platform) (Kit, error) { return Kit{}, ErrAssembling }
+		}},
 		{"a command line that iPXE would expand", asUEFI, "disk.ipxe", func(t *testing.T, r *rig) {
 			admitted(t, r)
 			r.Kit = func(boot.Platform) (Kit, error) { return Kit{"a", "b", "console=${net0/mac}"}, nil }
@@ -114,6 +122,24 @@ type brokenHosts struct{ Hosts }
 
 func (brokenHosts) Host(host.MAC) (host.Host, error) {
 	return host.Host{}, errors.New("input/output error")
+}
+
+// An operator who waits for an install must see why it does not begin.
+func TestMissingInstallerIsAnEvent(t *testing.T) {
+	for path, fault := range map[string]func(boot.Platform) (Kit, error){
+		asUEFI: func(boot.Platform) (Kit, error) { return Kit{}, errors.New("no kernel") },
+		grub1:  func(boot.Platform) (Kit, error) { return Kit{"a", "b", "init=${x}"}, nil },
+	} {
+		r := newRig(t)
+		r.admit(t, mac1, "n1", "")
+		r.Kit = fault
+		r.fetch(t, path)
+		got := r.events(t, mac1, host.KindNotice)
+		if len(got) != 1 || !strings.Contains(got[0], "cannot be installed") {
+			t.Errorf("GET %s: notices = %q, want one with the reason", path, got)
+		}
+		r.wantState(t, mac1, host.Admitted)
+	}
 }
 
 func TestScriptPathThatIsNoMAC(t *testing.T) {
