@@ -197,6 +197,57 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
+// A job that is given up is stopped: it must not go on changing a host that
+// counts as failed.
+func TestLateJobIsStopped(t *testing.T) {
+	s, m := cluster(t), newMemory()
+	var clock atomic.Int64
+	start(t, s, m, func(r *Reconciler) {
+		r.Now = func() time.Time { return time.Now().Add(time.Duration(clock.Load())) }
+	})
+	m.deadlines = map[host.State]time.Duration{host.Joined: time.Hour}
+	m.put(t, booted(1))
+	started, stopped := make(chan struct{}), make(chan struct{})
+	join(t, s, &nomadtest.Client{Name: "host1", Task: func(ctx context.Context, _ nomadtest.Task) nomadtest.Exit {
+		close(started)
+		<-ctx.Done()
+		close(stopped)
+		return nomadtest.Exit{Code: 143}
+	}})
+	<-started
+	clock.Store(int64(2 * time.Hour))
+	if h := m.await(t, mac(1), in(host.Failed)); !strings.Contains(h.Failure.Reason, "after 2h0m0s in Joined the configuration job did not end") {
+		t.Errorf("reason %q", h.Failure.Reason)
+	}
+	select {
+	case <-stopped:
+	case <-time.After(30 * time.Second):
+		t.Error("the job goes on")
+	}
+}
+
+// An operator's retry, which enters Joined anew, runs the job anew.
+func TestRetryRunsAnew(t *testing.T) {
+	s, m := cluster(t), newMemory()
+	start(t, s, m)
+	var runs atomic.Int32
+	join(t, s, &nomadtest.Client{Name: "host1", Task: func(context.Context, nomadtest.Task) nomadtest.Exit {
+		return nomadtest.Exit{Code: int(2 - runs.Add(1))}
+	}})
+	m.put(t, booted(1))
+	m.await(t, mac(1), in(host.Failed))
+	_, err := m.Change(mac(1), "operator", "retry", func(h *host.Host) (err error) {
+		*h, err = h.Advance(host.Booted, time.Now())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := m.await(t, mac(1), func(h host.Host) bool { return h.State == host.Ready || h.State == host.Failed }); h.State != host.Ready || runs.Load() != 2 {
+		t.Errorf("after the retry the host is %s (%+v) and the job ran %d times", h.State, h.Failure, runs.Load())
+	}
+}
+
 // While the appliance is away no host can meet its deadline, so it gets some
 // time after the start.
 func TestGraceAfterStart(t *testing.T) {

@@ -75,7 +75,7 @@ func (r *Reconciler) admit(_ context.Context, h host.Host) error {
 // middle finds the job that it started, and an operator's retry, which joins
 // anew, makes a new one.
 func (r *Reconciler) job(h host.Host) nomad.Job {
-	attempt := fmt.Sprint(h.Since.Unix())
+	attempt := fmt.Sprint(h.Since.UnixMilli())
 	if h.Grant != nil && h.Grant.ID != "" {
 		attempt = h.Grant.ID[:min(8, len(h.Grant.ID))] + "-" + attempt
 	}

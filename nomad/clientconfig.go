@@ -30,6 +30,7 @@ type Client struct {
 	Pool       string            // the configuration's when empty
 	Meta       map[string]string // keys without dots
 	Token      string            // from Introduce; none when empty
+	Again      bool              // it has been enrolled before since its installation: its node may live
 
 	// PEM files on the host, used when the configuration has an authority.
 	Certificate, Key string

@@ -11,12 +11,15 @@ import (
 const introductionLife = 15 * time.Minute
 
 // Enrol prepares the cluster for a fresh installation of h and returns the files
-// that its client needs: stale records are purged, and an introduction token is
-// made where the configuration asks for it. previous is the host's node ID of
-// before, if any. See PurgeStale for when to call it.
+// that its client needs: stale records are purged, but not the node of a host
+// that merely asks again, and an introduction token is made where the
+// configuration asks for it. previous is the node ID of the host's former
+// installation, if any.
 func (c *Cluster) Enrol(ctx context.Context, h Client, previous string) ([]File, error) {
-	if err := c.PurgeStale(ctx, h.Name, previous); err != nil {
-		return nil, err
+	if !h.Again {
+		if err := c.PurgeStale(ctx, h.Name, previous); err != nil {
+			return nil, err
+		}
 	}
 	if c.cfg.Introduction {
 		var err error

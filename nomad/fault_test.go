@@ -248,6 +248,45 @@ func TestViewMovesForward(t *testing.T) {
 	}
 }
 
+// Enrolment clears the way for a new installation, once: a host that asks again,
+// because it missed the answer, keeps the node that it has by then.
+func TestEnrol(t *testing.T) {
+	s := serve(t, &nomadtest.Server{Strict: true})
+	cfg := testConfig(s)
+	cfg.Introduction, cfg.Pool = true, "metal"
+	c := connect(t, s, cfg)
+	enrol := func(again bool, previous string) string {
+		t.Helper()
+		files, err := c.Enrol(within(t), Client{Name: "host1", Again: again}, previous)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := files[len(files)-1]
+		if len(files) != 2 || last.Path != introToken || last.Mode != 0o600 {
+			t.Fatalf("Enrol gave %d files, the last is %s: want the configuration and a token", len(files), last.Path)
+		}
+		return last.Content
+	}
+	leave := s.Join(&nomadtest.Client{Name: "host1", Pool: "metal", Introduction: enrol(false, "")})
+	old, err := c.WaitNode(within(t), "host1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	token := enrol(false, old.ID)
+	if list, _, err := c.api.Nodes().List(nil); err != nil || len(list) != 0 {
+		t.Errorf("after the enrolment %d nodes are listed (%v), want none", len(list), err)
+	}
+	join(t, s, &nomadtest.Client{Name: "host1", Pool: "metal", Introduction: token})
+	if _, err := c.WaitNode(within(t), "host1"); err != nil {
+		t.Fatal(err)
+	}
+	enrol(true, old.ID)
+	if list, _, err := c.api.Nodes().List(nil); err != nil || len(list) != 1 {
+		t.Errorf("after a repeated enrolment %d nodes are listed (%v), want the living one", len(list), err)
+	}
+}
+
 func TestIntroduce(t *testing.T) {
 	s := serve(t, &nomadtest.Server{Strict: true})
 	c := connect(t, s, testConfig(s))
