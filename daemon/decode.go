@@ -230,7 +230,7 @@ func ParseSize(text string) (uint64, error) {
 		"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
 		"kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
 	}
-	digits := strings.TrimRight(text, "BKMGTkiB ")
+	digits := strings.TrimRight(text, "kKMGTiB ")
 	n, err := strconv.ParseUint(digits, 10, 64)
 	unit, ok := units[strings.TrimSpace(text[len(digits):])]
 	if err != nil || !ok {

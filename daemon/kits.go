@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +54,8 @@ func (k *kits) run(ctx context.Context) error {
 		}
 		k.mu.Unlock()
 		if err == nil {
+			// Compressing took more memory than all the daemon does from now on.
+			debug.FreeOSMemory()
 			k.log.Info("installer image is ready", "arch", image.Arch, "kernel", image.Release, "took", time.Since(began).Round(time.Millisecond))
 			return nil
 		}
