@@ -145,6 +145,7 @@ Exit codes:
   5  not possible: a conflict, or the host's state
   6  the host failed
   7  --timeout passed; the host goes on
+  130  interrupted (Ctrl-C); the host goes on
 {{end}}`
 
 func (a *app) client() *web.Client { return &web.Client{Socket: a.socket()} }

@@ -177,10 +177,25 @@ func (s *show) end() {
 }
 
 // plainLine is what a log file gets to see of u: changes of state, beginnings
-// of steps, and notices.
+// of steps, and notices. Not every step comes with an event.
 func (a *app) plainLine(u web.Update, s *story) string {
-	if a.err.terminal || u.Event == nil || u.Event.Kind == host.KindLog {
+	switch {
+	case a.err.terminal:
 		return ""
+	case u.Host != nil && u.Host.Progress.Step != "" && u.Host.Progress.Step != s.told:
+		s.told = u.Host.Progress.Step
+		return eventLine(host.Event{
+			Time: a.now(), MAC: u.Host.MAC, Host: u.Host.Name, Kind: host.KindProgress,
+			Cause: u.Host.Progress.Step, Line: u.Host.Progress.Text,
+		}, a.err.paint)
+	case u.Event == nil || u.Event.Kind == host.KindLog:
+		return ""
+	case u.Event.Kind == host.KindState:
+		s.told = ""
+	case u.Event.Kind == host.KindProgress && s.told == u.Event.Cause:
+		return ""
+	case u.Event.Kind == host.KindProgress:
+		s.told = u.Event.Cause
 	}
 	return eventLine(*u.Event, a.err.paint)
 }

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 //	seen MAC                         a machine asks for an address
 //	host NAME STATE…                 the host goes through states
 //	host-fails NAME REASON           the host fails
-//	step NAME STEP                   a step begins
+//	step NAME STEP [quiet]           a step begins, with an event or without one
 //	log NAME LINE                    the installer logs a line
 //	wait-for NAME STATE              until an operator's command had that effect
 func TestScripts(t *testing.T) {
@@ -80,7 +80,14 @@ func TestScripts(t *testing.T) {
 			},
 			"step": func(ts *testscript.TestScript, _ bool, args []string) {
 				d := daemonOf(ts)
-				ts.Check(d.store.Record(host.Event{MAC: d.mac(ts, args[0]), Kind: host.KindProgress, Actor: "agent", Cause: args[1]}))
+				mac := d.mac(ts, args[0])
+				ts.Check(d.change(mac, "agent", "", func(h *host.Host) error {
+					h.Progress = host.Progress{Step: args[1]}
+					return nil
+				}))
+				if len(args) == 2 {
+					ts.Check(d.store.Record(host.Event{MAC: mac, Kind: host.KindProgress, Actor: "agent", Cause: args[1]}))
+				}
 			},
 			"log": func(ts *testscript.TestScript, _ bool, args []string) {
 				d := daemonOf(ts)

@@ -24,6 +24,7 @@ type story struct {
 	step     host.Progress // of the current chapter
 	log      []string      // its last lines, oldest first
 	failure  *host.Failure
+	told     string // the last step that had a plain line
 }
 
 const logKept = 12
