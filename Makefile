@@ -60,7 +60,7 @@ fuzz: build ## every fuzz target for FUZZTIME (default 10s)
 	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} -fuzzminimizetime 1x $$pkg || exit 1; done; done
 
 .PHONY: build
-build: bin/provision bin/lab ## bin/provision and bin/lab, with the loaders and agents embedded
+build: bin/provision bin/lab bin/standin-xbps bin/standin-nomad ## bin/provision with the loaders and agents embedded, and the rack's programs
 
 LOADERS := $(EMBEDDED)/undionly.kpxe $(EMBEDDED)/snponly.efi $(EMBEDDED)/arm64.efi
 AGENTS  := $(EMBEDDED)/agent-amd64 $(EMBEDDED)/agent-arm64
@@ -76,6 +76,9 @@ $(EMBEDDED)/agent-%: $(GO_FILES) $(EMBED_SRC)
 
 bin/provision bin/lab: bin/%: $(GO_FILES) $(EMBED_SRC) $(LOADERS) $(AGENTS)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
+
+bin/standin-%: $(GO_FILES)
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./lab/standin/$*
 
 .PHONY: deps
 deps: ## install what build, rack and tests need from Debian; quick when present
