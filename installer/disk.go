@@ -25,7 +25,7 @@ type Rule struct {
 
 // ParseRule reads a rule:
 //
-//	serial:S4XYZ123  wwn:naa.5002538e4  path:pci-0000:00:1f.2-ata1  model:Samsung*
+//	serial:S4XYZ123  wwn:naa.5002538e4  path:pci-0000:00:1f.2-ata-1  model:Samsung*
 //	smallest  largest  smallest over 100 GB  largest under 2 TB
 //
 // and nothing at all for the machine's only disk.

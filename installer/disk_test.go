@@ -12,7 +12,7 @@ import (
 const gb = 1_000_000_000
 
 var (
-	small  = host.Disk{Name: "sda", Serial: "S1", Model: "Samsung SSD 870", Size: 120 * gb, Path: "pci-0000:00:1f.2-ata1"}
+	small  = host.Disk{Name: "sda", Serial: "S1", Model: "Samsung SSD 870", Size: 120 * gb, Path: "pci-0000:00:1f.2-ata-1"}
 	medium = host.Disk{Name: "nvme0n1", Serial: "N1", WWN: "eui.0025", Model: "WD Black", Size: 500 * gb}
 	large  = host.Disk{Name: "sdb", Serial: "L1", Model: "Samsung HDD", Size: 4000 * gb}
 	twin   = host.Disk{Name: "sdc", Serial: "L2", Model: "Samsung HDD", Size: 4000 * gb}
@@ -46,7 +46,7 @@ func TestChoose(t *testing.T) {
 		{rule: "serial:L2", disks: []host.Disk{large, twin}, want: "sdc"},
 		{rule: "serial:nope", disks: []host.Disk{large, twin}, want: `serial "L1"`, err: true},
 		{rule: "wwn:eui.0025", disks: []host.Disk{small, medium}, want: "nvme0n1"},
-		{rule: "path:pci-0000:00:1f.2-ata1", disks: []host.Disk{small, medium}, want: "sda"},
+		{rule: "path:pci-0000:00:1f.2-ata-1", disks: []host.Disk{small, medium}, want: "sda"},
 		{rule: "model:Samsung SSD*", disks: []host.Disk{small, large}, want: "sda"},
 		{rule: "model:Samsung*", disks: []host.Disk{small, large}, want: "several fit", err: true},
 		// A disk in use by something else is refused, not passed over: the next one

@@ -86,35 +86,41 @@ func (s *System) diskWWN(name string) string {
 }
 
 var (
-	pciAddress = regexp.MustCompile(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
-	pathPart   = regexp.MustCompile(`^(ata\d+|nvme\d+n\d+|\d+:\d+:\d+:\d+|usb\d+|\d+-[\d.]+:[\d.]+|virtio\d+|mmc\d+)$`)
+	pciAddress  = regexp.MustCompile(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
+	ataPort     = regexp.MustCompile(`^ata\d+$`)
+	scsiAddress = regexp.MustCompile(`^\d+:(\d+:\d+:\d+)$`)
+	usbAddress  = regexp.MustCompile(`^\d+-([\d.]+:[\d.]+)$`)
+	namespace   = regexp.MustCompile(`^nvme\d+n(\d+)$`)
 )
 
 // diskPath names the place where the disk is plugged in, from the device's path
-// in sysfs: the last PCI address and what is below it. Numbers that the kernel
-// gives out in the order of discovery (virtio1, nvme0) are left out of it.
+// in sysfs: the last PCI address and the place below it. Numbers that the kernel
+// gives out in the order of discovery (ata3, host0, virtio1, nvme0) say nothing
+// about a place and are left out, as udev's by-path does.
 func (s *System) diskPath(name string) string {
 	real, err := filepath.EvalSymlinks(s.path("/sys/block", name))
 	if err != nil {
 		return ""
 	}
-	pci, rest := "", []string(nil)
+	pci, below := "", ""
 	for _, part := range strings.Split(path.Dir(filepath.ToSlash(real)), "/") {
-		switch {
-		case pciAddress.MatchString(part):
-			pci, rest = part, nil
-		case strings.HasPrefix(part, "virtio"):
-		case pathPart.MatchString(part):
-			rest = append(rest, part)
+		if pciAddress.MatchString(part) {
+			pci, below = part, ""
+		} else if ataPort.MatchString(part) {
+			below = "-ata-" + s.read("/sys/class/ata_port", part, "port_no") // counts per controller
+		} else if m := usbAddress.FindStringSubmatch(part); m != nil {
+			below = "-usb-" + m[1]
+		} else if m := scsiAddress.FindStringSubmatch(part); m != nil && !strings.HasPrefix(below, "-ata") {
+			below += "-scsi-" + m[1]
 		}
 	}
 	if pci == "" {
 		return ""
 	}
-	if i := strings.LastIndex(name, "n"); strings.HasPrefix(name, "nvme") && i > 0 {
-		rest = append(rest, "nvme-"+name[i+1:]) // the namespace
+	if m := namespace.FindStringSubmatch(name); m != nil {
+		below = "-nvme-" + m[1]
 	}
-	return strings.Join(append([]string{"pci-" + pci}, rest...), "-")
+	return "pci-" + pci + below
 }
 
 func first(values ...string) string {
