@@ -20,14 +20,17 @@ const (
 	TCG Acceleration = "tcg" // by translation: works everywhere, several times slower
 )
 
+// tcgAccelerator is emulation with two threads, one a virtual processor.
+const tcgAccelerator = "tcg,thread=multi,tb-size=256"
+
 // arguments: under emulation the processor has all that QEMU can emulate,
 // because Go's cryptography and the kernel's random numbers (RDRAND) are
-// quicker for it. Two threads, one a virtual processor.
+// quicker for it.
 func (a Acceleration) arguments() []string {
 	if a == KVM {
 		return []string{"-accel", "kvm", "-cpu", "host"}
 	}
-	return []string{"-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"}
+	return []string{"-accel", tcgAccelerator, "-cpu", "max"}
 }
 
 // probeLimit bounds the probe guest, which needs a few milliseconds where KVM

@@ -29,7 +29,7 @@ const (
 type Machine struct {
 	Name     string    `json:"name"`
 	Firmware Firmware  `json:"firmware"`
-	HTTP     bool      `json:"http,omitempty"` // UEFI only: HTTP boot instead of PXE
+	HTTP     bool      `json:"http,omitempty"` // not with BIOS: HTTP boot instead of PXE
 	Disk     DiskKind  `json:"disk"`
 	Size     int64     `json:"size"` // of the disk, in bytes
 	MAC      host.MAC  `json:"mac"`
@@ -80,11 +80,14 @@ func (m Machine) validate() error {
 	if !machineName.MatchString(m.Name) {
 		errs = append(errs, fmt.Errorf("%q cannot name a machine: want lower-case letters, digits and dashes, at most 11", m.Name))
 	}
-	if m.Firmware != UEFI && m.Firmware != BIOS {
-		errs = append(errs, fmt.Errorf("firmware %q: want %s or %s", m.Firmware, UEFI, BIOS))
+	if !slices.Contains([]Firmware{UEFI, BIOS, ARM64}, m.Firmware) {
+		errs = append(errs, fmt.Errorf("firmware %q: want %s, %s or %s", m.Firmware, UEFI, BIOS, ARM64))
 	}
-	if m.HTTP && m.Firmware != UEFI {
+	if m.HTTP && m.Firmware == BIOS {
 		errs = append(errs, errors.New("HTTP boot needs UEFI firmware"))
+	}
+	if m.Disk == SATA && m.Firmware == ARM64 {
+		errs = append(errs, errors.New("the arm64 board has no SATA controller: want nvme or virtio"))
 	}
 	if !slices.Contains([]DiskKind{NVMe, Virtio, SATA}, m.Disk) {
 		errs = append(errs, fmt.Errorf("disk %q: want %s, %s or %s", m.Disk, NVMe, Virtio, SATA))
@@ -111,8 +114,8 @@ func (r *Rack) Add(ctx context.Context, m Machine) (Machine, error) {
 	if err := r.EmptyDisk(m); err != nil {
 		return m, err
 	}
-	if m.Firmware == UEFI {
-		if err := copyFile(ovmfVars, filepath.Join(dir, "vars.fd")); err != nil {
+	if _, vars := m.Firmware.flash(); vars != "" {
+		if err := copyFile(vars, filepath.Join(dir, "vars.fd")); err != nil {
 			return m, err
 		}
 	}

@@ -26,38 +26,31 @@ const (
 // network comes before the disk at every boot, as an operator sets it in the
 // firmware.
 func (m Machine) arguments(accel Acceleration) []string {
-	board := "q35"
-	if m.Disk == SATA {
-		board = "pc" // has the controller that SATA means here
-	}
-	args := []string{
-		"qemu-system-x86_64",
+	args := append(m.board(accel),
 		"-name", m.Name,
-		"-machine", board + ",graphics=off", // SeaBIOS then speaks on the serial port
 		"-uuid", m.UUID.String(),
 		"-m", fmt.Sprint(m.Memory), "-smp", fmt.Sprint(m.CPUs),
 		"-nodefaults", "-display", "none", "-vga", "none",
-		"-chardev", "socket,id=console,path=" + consoleSocket + ",server=on,wait=off,logfile=" + consoleLog + ",logappend=on",
+		"-chardev", "socket,id=console,path="+consoleSocket+",server=on,wait=off,logfile="+consoleLog+",logappend=on",
 		"-serial", "chardev:console",
-		"-qmp", "unix:" + monitorSocket + ",server=on,wait=off",
-		"-netdev", "tap,id=net0,ifname=" + m.tap() + ",script=no,downscript=no",
+		"-qmp", "unix:"+monitorSocket+",server=on,wait=off",
+		"-netdev", "tap,id=net0,ifname="+m.tap()+",script=no,downscript=no",
 		"-drive", "if=none,id=disk0,file=disk.img,format=raw,cache=unsafe,discard=unmap",
-	}
-	args = append(args, accel.arguments()...)
+	)
 
 	card := "virtio-net-pci,netdev=net0,bootindex=1,mac=" + m.MAC.String()
-	switch m.Firmware {
-	case UEFI:
+	if m.Firmware == BIOS {
+		card += ",disable-legacy=on,romfile=" + biosROM // the ROM is for the modern device's ID only
+	} else {
+		code, _ := m.Firmware.flash()
 		args = append(args,
-			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+ovmfCode,
+			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+code,
 			"-drive", "if=pflash,unit=1,format=raw,file=vars.fd",
 			// One way to boot from the network, and no IPv6 in a rack that has none.
 			"-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no",
 			"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string="+yesNo(!m.HTTP),
 		)
-		card += ",romfile=" // OVMF has a driver of its own; the ROM would load Debian's iPXE first
-	case BIOS:
-		card += ",disable-legacy=on,romfile=" + biosROM // the ROM is for the modern device's ID only
+		card += ",romfile=" // EDK2 has a driver of its own; the ROM would load Debian's iPXE first
 	}
 	args = append(args, "-device", card)
 
@@ -70,6 +63,31 @@ func (m Machine) arguments(accel Acceleration) []string {
 		args = append(args, "-device", "ide-hd,bus=ide.0,drive=disk0,bootindex=2,serial="+m.Serial())
 	}
 	return args
+}
+
+// board is the program that emulates m's computer, with its processor.
+func (m Machine) board(accel Acceleration) []string {
+	if m.Firmware == ARM64 {
+		return arm64Board()
+	}
+	name := "q35"
+	if m.Disk == SATA {
+		name = "pc" // has the controller that SATA means here
+	}
+	// Without graphics SeaBIOS speaks on the serial port.
+	return append([]string{"qemu-system-x86_64", "-machine", name + ",graphics=off"}, accel.arguments()...)
+}
+
+// flash names the firmware's code and its empty variables; nothing for a BIOS,
+// which QEMU brings itself.
+func (f Firmware) flash() (code, vars string) {
+	switch f {
+	case UEFI:
+		return ovmfCode, ovmfVars
+	case ARM64:
+		return aavmfCode, aavmfVars
+	}
+	return "", ""
 }
 
 func yesNo(b bool) string {
