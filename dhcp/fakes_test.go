@@ -72,6 +72,8 @@ type people struct {
 }
 
 func (p *people) Host(mac host.MAC) (host.Host, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if name, ok := p.names[mac]; ok {
 		return host.Host{MAC: mac, Name: name}, nil
 	}
@@ -88,6 +90,12 @@ func (p *people) Notice(_ host.MAC, text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.notices = append(p.notices, text)
+}
+
+func (p *people) call(mac host.MAC, name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.names = map[host.MAC]string{mac: name}
 }
 
 func (p *people) saw(mac host.MAC) bool {

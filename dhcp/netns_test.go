@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,7 +29,16 @@ func newCable(tb testing.TB) cable {
 	c := cable{"dhcps" + id, "dhcpc" + id}
 	for _, ns := range []string{c.server, c.client} {
 		run(tb, "ip", "netns", "add", ns)
-		tb.Cleanup(func() { run(tb, "ip", "netns", "del", ns) })
+		tb.Cleanup(func() {
+			// Some clients leave helpers behind. Whatever runs here is ours; it
+			// may be this test too, if its first thread has been inside.
+			for _, pid := range strings.Fields(run(tb, "ip", "netns", "pids", ns)) {
+				if n, err := strconv.Atoi(pid); err == nil && n != os.Getpid() {
+					_ = unix.Kill(n, unix.SIGKILL) // it may have ended meanwhile
+				}
+			}
+			run(tb, "ip", "netns", "del", ns)
+		})
 		run(tb, "ip", "-n", ns, "link", "set", "lo", "up")
 	}
 	run(tb, "ip", "link", "add", "srv", "netns", c.server, "type", "veth", "peer", "name", "cli", "netns", c.client)
