@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"provision.internal/host"
 	"provision.internal/lab"
 )
 
@@ -39,7 +38,7 @@ func root() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&f.name, "name", "demo", "the rack; racks live beside each other")
 	cmd.PersistentFlags().StringVar(&f.dir, "dir", "build/lab", "folder of all racks and their inputs")
-	cmd.AddCommand(up(f), down(f), add(f), list(f), power(f), console(f), nomadServer())
+	cmd.AddCommand(up(f), down(f), add(f), list(f), power(f), console(f), demo(f), nomadServer())
 	return cmd
 }
 
@@ -95,9 +94,7 @@ func down(f *rackFlags) *cobra.Command {
 }
 
 func add(f *rackFlags) *cobra.Command {
-	var m lab.Machine
-	var uefi, bios bool
-	var disk, mac, uuid string
+	var flags machineFlags
 	cmd := &cobra.Command{
 		Use:   "add NAME",
 		Short: "put a machine with an empty disk into the rack, switched off",
@@ -107,37 +104,18 @@ func add(f *rackFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m.Name, m.Disk, m.Firmware = args[0], lab.DiskKind(disk), lab.UEFI
-			if bios {
-				m.Firmware = lab.BIOS
-			}
-			if mac != "" {
-				if m.MAC, err = host.ParseMAC(mac); err != nil {
-					return err
-				}
-			}
-			if uuid != "" {
-				if m.UUID, err = host.ParseUUID(uuid); err != nil {
-					return err
-				}
-			}
-			added, err := r.Add(cmd.Context(), m)
+			m, err := flags.machine(args[0])
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  %s\n", added.Name, added.MAC, added.UUID)
+			if m, err = r.Add(cmd.Context(), m); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  %s\n", m.Name, m.MAC, m.UUID)
 			return nil
 		},
 	}
-	fl := cmd.Flags()
-	fl.BoolVar(&uefi, "uefi", false, "OVMF (the default)")
-	fl.BoolVar(&bios, "bios", false, "SeaBIOS with iPXE's ROM")
-	fl.BoolVar(&m.HTTP, "http", false, "UEFI HTTP boot instead of PXE")
-	fl.StringVar(&disk, "disk", string(lab.NVMe), "nvme, virtio or sata")
-	fl.StringVar(&mac, "mac", "", "made from the name when empty")
-	fl.StringVar(&uuid, "uuid", "", "SMBIOS UUID; made from the name when empty")
-	fl.IntVar(&m.Memory, "memory", 1024, "MiB")
-	fl.IntVar(&m.CPUs, "cpus", 2, "virtual processors")
+	flags.add(cmd.Flags())
 	cmd.MarkFlagsMutuallyExclusive("uefi", "bios")
 	return cmd
 }

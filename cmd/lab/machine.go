@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"provision.internal/host"
+	"provision.internal/lab"
+)
+
+// machineFlags describe a machine.
+type machineFlags struct {
+	uefi, bios, http bool
+	disk, mac, uuid  string
+	memory, cpus     int
+}
+
+func (f *machineFlags) add(fl *pflag.FlagSet) {
+	fl.BoolVar(&f.uefi, "uefi", false, "OVMF (the default)")
+	fl.BoolVar(&f.bios, "bios", false, "SeaBIOS with iPXE's ROM")
+	fl.BoolVar(&f.http, "http", false, "UEFI HTTP boot instead of PXE")
+	fl.StringVar(&f.disk, "disk", string(lab.NVMe), "nvme, virtio or sata")
+	fl.StringVar(&f.mac, "mac", "", "made from the name when empty")
+	fl.StringVar(&f.uuid, "uuid", "", "SMBIOS UUID; made from the name when empty")
+	fl.IntVar(&f.memory, "memory", 1024, "MiB")
+	fl.IntVar(&f.cpus, "cpus", 2, "virtual processors")
+}
+
+func (f *machineFlags) machine(name string) (lab.Machine, error) {
+	m := lab.Machine{
+		Name: name, Firmware: lab.UEFI, HTTP: f.http, Disk: lab.DiskKind(f.disk), Memory: f.memory, CPUs: f.cpus,
+	}
+	if f.bios {
+		m.Firmware = lab.BIOS
+	}
+	var err error
+	if f.mac != "" {
+		if m.MAC, err = host.ParseMAC(f.mac); err != nil {
+			return m, err
+		}
+	}
+	if f.uuid != "" {
+		m.UUID, err = host.ParseUUID(f.uuid)
+	}
+	return m, err
+}
+
+// withLimit bounds ctx when there is a limit.
+func withLimit(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if limit <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, limit)
+}
