@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"provision.internal/host"
 	"provision.internal/installer"
 )
@@ -122,6 +124,14 @@ func setTime(ctx context.Context, sys *System, log *Log, url string) error {
 	var now time.Time
 	err := sys.retry(ctx, patience, time.Second/4, 10*time.Second, func() (err error) {
 		now, err = applianceTime(ctx, url)
+		// Until the system's DHCP client has an address, asking costs nothing and each
+		// second of a longer pause would be lost.
+		for tries := 0; errors.Is(err, unix.ENETUNREACH) && tries < 200; tries++ {
+			if e := sys.Wait(ctx, time.Second/10); e != nil {
+				return e
+			}
+			now, err = applianceTime(ctx, url)
+		}
 		return err
 	}, func(err error, pause time.Duration) {
 		log.Say("%v; once more in %s", err, pause)
