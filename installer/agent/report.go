@@ -47,6 +47,9 @@ func newReporter(post func(context.Context, installer.Report) error, wait func(c
 func (r *reporter) line(s string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.dead != nil {
+		return
+	}
 	if len(r.lines) == bufferedLines {
 		r.lines = append(r.lines[:0], r.lines[bufferedLines/10:]...)
 		r.dropped += bufferedLines / 10
@@ -74,7 +77,7 @@ func (r *reporter) nudge() {
 func (r *reporter) next() (installer.Report, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.dead != nil || !r.fresh && len(r.lines) == 0 {
+	if !r.fresh && len(r.lines) == 0 {
 		r.sent = true
 		r.idle.Broadcast()
 		return installer.Report{}, false
@@ -127,7 +130,7 @@ func (r *reporter) deliver(ctx context.Context, report installer.Report) bool {
 		if errors.Is(err, errFinal) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.dead, r.sent = err, true
+			r.dead = err
 			r.idle.Broadcast()
 			return false
 		}
@@ -147,7 +150,7 @@ func (r *reporter) flush(ctx context.Context) {
 	defer stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for !r.sent && ctx.Err() == nil {
+	for !r.sent && r.dead == nil && ctx.Err() == nil {
 		r.idle.Wait()
 	}
 }
