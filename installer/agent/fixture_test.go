@@ -243,3 +243,12 @@ func testInstall(t testing.TB, m *machine, plan installer.Plan, uefi bool) (*ins
 		mark: func(step string) { *marks = append(*marks, step) },
 	}, marks
 }
+
+// progressText collects the progress that counts something.
+func progressText(to *[]string) func(host.Progress) {
+	return func(p host.Progress) {
+		if p.Of > 0 {
+			*to = append(*to, fmt.Sprintf("%s %d/%d", p.Text, p.Done, p.Of))
+		}
+	}
+}
