@@ -49,35 +49,46 @@ func (d Demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var floor *Floor
-	if d.Floor {
-		say("measuring what the firmware and the installed disk need by themselves")
-		if err := d.Rack.PowerOff(ctx, m.Name); err != nil {
-			return err
-		}
-		f, err := d.Rack.MeasureFloor(ctx, m.Name, j.Host.Address)
-		if err != nil {
-			return err
-		}
-		floor = &f
+	if err := j.Print(d.Out); err != nil || !d.Floor {
+		return err
 	}
-	return j.Print(d.Out, floor)
+	say("measuring what the firmware, the installed disk and the kernel need by themselves")
+	if err := d.Rack.PowerOff(ctx, m.Name); err != nil {
+		return err
+	}
+	floor, err := d.Rack.MeasureFloor(ctx, m.Name, j.Host.Address)
+	if err != nil {
+		return err
+	}
+	if err := d.Rack.PowerOff(ctx, m.Name); err != nil {
+		return err
+	}
+	hello, err := d.Rack.MeasureHello(ctx)
+	if err != nil {
+		return err
+	}
+	return j.PrintFloor(d.Out, floor, hello)
 }
 
-// Print writes the table of states and their durations, and the floor beside it.
-func (j *Journey) Print(out io.Writer, floor *Floor) error {
+// Print writes the table of states and their durations.
+func (j *Journey) Print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "STATE\tTOOK\tWHAT")
 	for _, p := range j.Phases() {
 		fmt.Fprintf(w, "%s\t%6.1fs\t%s\n", p.Name, p.Took.Seconds(), p.What)
 	}
 	fmt.Fprintf(w, "%s\t%6.1fs\tsince power-on, at %s\n", j.Host.State, j.Took().Seconds(), j.Host.Address)
-	if floor != nil {
-		fmt.Fprintf(w, "\t\t\n")
-		fmt.Fprintf(w, "floor\t%6.1fs\tfirmware to the first script %s, installed disk to the network %s\n",
-			floor.Total().Seconds(), seconds(floor.Firmware), seconds(floor.Disk))
-		fmt.Fprintf(w, "ratio\t%6.2f\tpower-on to Ready, over the floor\n", j.Took().Seconds()/floor.Total().Seconds())
-	}
+	return w.Flush()
+}
+
+// PrintFloor writes what the machine needs by itself beside what the journey
+// took.
+func (j *Journey) PrintFloor(out io.Writer, f Floor, h Hello) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "\nMEASURE\tTOOK\tFLOOR\tRATIO\tTHE FLOOR IS")
+	fmt.Fprintf(w, "power-on to Ready\t%s\t%s\t%.2f\tfirmware to the first script %s, installed disk to the network %s\n",
+		seconds(j.Took()), seconds(f.Total()), j.Took().Seconds()/f.Total().Seconds(), seconds(f.Firmware), seconds(f.Disk))
+	fmt.Fprintf(w, "kernel to hello\t%s\t%s\t%.2f\tthe same kernel to an empty init\n", seconds(h.Agent), seconds(h.Init), h.Ratio())
 	return w.Flush()
 }
 
