@@ -48,6 +48,19 @@ func newCable(tb testing.TB) cable {
 	return c
 }
 
+// bridge puts a bridge with the name and the address of srv in its place, as a
+// rack of virtual machines has.
+func (c cable) bridge(tb testing.TB) {
+	tb.Helper()
+	for _, args := range [][]string{
+		{"link", "set", "srv", "down"}, {"link", "set", "srv", "name", "port"}, {"address", "flush", "dev", "port"},
+		{"link", "add", "srv", "type", "bridge", "forward_delay", "0"}, {"link", "set", "port", "master", "srv"},
+		{"address", "add", "10.77.0.1/16", "dev", "srv"}, {"link", "set", "port", "up"}, {"link", "set", "srv", "up"},
+	} {
+		run(tb, "ip", append([]string{"-n", c.server}, args...)...)
+	}
+}
+
 // inside runs f in a network namespace, on a thread that ends with it.
 func inside(tb testing.TB, ns string, f func() error) {
 	tb.Helper()

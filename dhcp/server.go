@@ -164,6 +164,7 @@ func (s *Server) receive(ctx context.Context, l *link, p port) error {
 			if from, ok := msgs[i].Addr.(*net.UDPAddr); ok {
 				d.src = from.AddrPort()
 			}
+			s.counters.add(received)
 			in = append(in, d)
 		}
 		s.answer(l, in)
@@ -176,7 +177,6 @@ func (s *Server) answer(l *link, in []datagram) {
 	s.mu.Lock()
 	at := time.Now()
 	for _, p := range in {
-		s.counters.add(received)
 		d := s.handler.handle(p, at)
 		switch a := (answer{d, l}); {
 		case d.park != nil:
