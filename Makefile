@@ -13,7 +13,7 @@ EMBED_SRC  := $(shell git ls-files -co --exclude-standard 2>/dev/null | grep -E 
 
 # What the build, the virtual rack and the tests use from Debian. None of these
 # packages starts a service.
-PACKAGES := qemu-system-x86 qemu-utils ovmf seabios ipxe ipxe-qemu \
+PACKAGES := qemu-system-x86 qemu-system-arm qemu-utils ovmf qemu-efi-aarch64 seabios ipxe ipxe-qemu \
 	grub2-common grub-pc-bin grub-efi-amd64-bin dosfstools mtools e2fsprogs fdisk xz-utils zstd cpio kmod \
 	iproute2 nftables ethtool iputils-ping tcpdump curl busybox-static shellcheck \
 	isc-dhcp-client udhcpc dhcpcd-base tftp-hpa dnsmasq-base
@@ -68,8 +68,8 @@ AGENTS  := $(EMBEDDED)/agent-amd64 $(EMBEDDED)/agent-arm64
 $(EMBEDDED)/%: /usr/lib/ipxe/%
 	install -m 0644 $< $@
 
-$(EMBEDDED)/arm64.efi:
-	scripts/debian-arm64-file.sh grub-efi-arm64-bin ./usr/lib/grub/arm64-efi/monolithic/grubnetaa64.efi $@ build/arm64
+$(EMBEDDED)/arm64.efi: scripts/arm64-loader.sh
+	scripts/arm64-loader.sh $@ build/arm64
 
 $(EMBEDDED)/agent-%: $(GO_FILES) $(EMBED_SRC)
 	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/agent

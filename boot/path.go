@@ -19,6 +19,10 @@ const (
 	EnrolPath  = "/enrol/v1/" // TLS only: the first boot's protocol
 )
 
+// GRUBConfig is GRUB's first configuration, below the roots of TFTP and HTTP:
+// GRUB looks for it where it came from, and Debian's loader has the prefix /grub.
+const GRUBConfig = "grub/grub.cfg"
+
 // Loader is the name of the NBP for p, under which TFTP and HTTP serve it; empty
 // when there is none. The names are the upstream ones that an operator knows
 // from iPXE's and GRUB's packages.

@@ -101,7 +101,6 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	d.machines = newMachines(st, cfg.Hosts, part("dhcp"))
 	d.kits = &kits{cfg: cfg, store: files, ca: authority.PEM(), log: part("images"), since: time.Now()}
 	d.dhcp = &dhcp.Server{Config: cfg.dhcpConfig(), Sockets: ends.dhcp, Hosts: d.machines, Leases: st, Log: part("dhcp")}
-	d.tftp = &tftp.Server{Conn: ends.tftp, Files: d.loaders, Log: part("tftp")}
 	d.enroll = &enroll.Reconciler{Store: st, Nomad: cluster, Meta: plans.meta, Template: plans.template, Log: part("enroll")}
 
 	boots := &httpboot.Server{
@@ -111,6 +110,11 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 		Files:  func(h host.Host) ([]installer.File, error) { return plans.files(ctx, h) },
 		Linger: cfg.Server.Linger, Now: time.Now, Log: part("http"),
 	}
+	tftpFiles, err := boots.TFTP()
+	if err != nil {
+		return nil, err
+	}
+	d.tftp = &tftp.Server{Conn: ends.tftp, Files: tftpFiles, Log: part("tftp")}
 	d.http = httpboot.NewHTTPServer(boots.Plain(), part("http"))
 	d.https = httpboot.NewHTTPServer(boots.Secure(), part("https"))
 	d.https.TLSConfig = authority.TLS()

@@ -132,9 +132,7 @@ func (s *Server) chooseGRUB(r *http.Request, mac host.MAC) (name string, data an
 	}
 	kit, err := s.Kit(boot.UEFIarm64)
 	if errors.Is(err, ErrAssembling) {
-		if self, err := grubFile(s.HTTP + boot.GRUBPath + dashed(mac)); err == nil {
-			return "wait.grub", selfScript{MAC: word(mac.String()), Self: self, Pause: jitter(mac)}, "waits for the installer image"
-		}
+		return "wait.grub", selfScript{MAC: word(mac.String()), Pause: jitter(mac)}, "waits for the installer image"
 	}
 	if err != nil {
 		return "disk.grub", nil, s.cannot(mac, fmt.Errorf("no installer for %s: %w", boot.UEFIarm64, err))

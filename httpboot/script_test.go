@@ -3,8 +3,10 @@ package httpboot
 import (
 	"errors"
 	"flag"
+	"io/fs"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -93,6 +95,7 @@ func TestScripts(t *testing.T) {
 			admitted(t, r)
 			r.Hosts = brokenHosts{r.Hosts}
 		}},
+		{"a GRUB that has just come", "/" + boot.GRUBConfig, "first.grub", nil},
 		{"an unknown host with GRUB", grub1, "disk.grub", nil},
 		{"an admitted host with GRUB", grub1, "install.grub", admitted},
 		{"GRUB and a store that cannot be read", grub1, "disk.grub", func(t *testing.T, r *rig) {
@@ -139,6 +142,52 @@ func TestMissingInstallerIsAnEvent(t *testing.T) {
 			t.Errorf("GET %s: notices = %q, want one with the reason", path, got)
 		}
 		r.wantState(t, mac1, host.Admitted)
+	}
+}
+
+// GRUB's language is not the shell's: GRUB's own parser must accept what we send.
+func TestGRUBReadsTheScripts(t *testing.T) {
+	check, err := exec.LookPath("grub-script-check")
+	if err != nil {
+		t.Skip("needs grub-script-check: make deps installs it")
+	}
+	files, err := filepath.Glob("testdata/*.grub")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts in testdata: %v", err)
+	}
+	for _, f := range files {
+		if out, err := exec.Command(check, f).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", f, err, out)
+		}
+	}
+}
+
+// GRUB looks for its first configuration where it came from, so TFTP has the
+// same as HTTP, beside the loaders.
+func TestTFTPFiles(t *testing.T) {
+	r := newRig(t)
+	files, err := r.TFTP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, overHTTP := r.fetch(t, "/"+boot.GRUBConfig)
+	overTFTP, err := fs.ReadFile(files, boot.GRUBConfig)
+	if err != nil || string(overTFTP) != string(overHTTP) {
+		t.Errorf("TFTP has %q, %v; want %q as over HTTP", overTFTP, err, overHTTP)
+	}
+	info, err := fs.Stat(files, boot.GRUBConfig)
+	if err != nil || info.Size() != int64(len(overTFTP)) || !info.Mode().IsRegular() || info.Name() != "grub.cfg" || !info.ModTime().Equal(t0) {
+		t.Errorf("Stat = %v, %v; want a regular file of %d bytes", info, err, len(overTFTP))
+	}
+	if _, err := fs.Stat(files, "snponly.efi"); err != nil {
+		t.Errorf("a loader: %v", err)
+	}
+	if _, err := fs.Stat(files, "grub/other.cfg"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there: %v, want fs.ErrNotExist", err)
+	}
+	r.HTTP = "http://${net_default_server}"
+	if _, err := r.TFTP(); err == nil {
+		t.Error("an address that GRUB would expand was written into its configuration")
 	}
 }
 

@@ -83,6 +83,7 @@ func (s *Server) Plain() http.Handler {
 	mux := http.NewServeMux()
 	s.route(mux, boot.ScriptPath+"{mac}", s.script)
 	s.route(mux, boot.GRUBPath+"{mac}", s.grub)
+	s.route(mux, "/"+boot.GRUBConfig, s.first)
 	s.route(mux, boot.LoaderPath+"{name}", s.loader)
 	s.route(mux, boot.ImagePath+"{hash}/{name}", s.image)
 	s.route(mux, boot.RepoPath+"{path...}", s.repository)
