@@ -47,6 +47,14 @@ func mount(source, target, fstype string, flags uintptr, data string) error {
 	if err != nil && !errors.Is(err, unix.EBUSY) {
 		return fmt.Errorf("mount %s (%s) on %s: %w", source, fstype, target, err)
 	}
+	if flags&unix.MS_BIND == 0 {
+		return nil
+	}
+	// Otherwise, where mounts are shared, unmounting the copy of /dev would take
+	// /dev/pts away from everybody.
+	if err := unix.Mount("", target, "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("keep %s apart from %s: %w", target, source, err)
+	}
 	return nil
 }
 

@@ -33,10 +33,19 @@ func addAddress(index int, p netip.Prefix) error {
 	return rtnetlink(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, b)
 }
 
-// addDefaultRoute sends everything else through the gateway.
+// addDefaultRoute sends everything else through the gateway. Some networks lease
+// a /32, to which no gateway is near: the kernel is then told that it is.
 func addDefaultRoute(index int, gateway netip.Addr) error {
+	err := defaultRoute(index, gateway, 0)
+	if errors.Is(err, unix.ENETUNREACH) {
+		err = defaultRoute(index, gateway, unix.RTNH_F_ONLINK)
+	}
+	return err
+}
+
+func defaultRoute(index int, gateway netip.Addr, flags uint32) error {
 	b := []byte{unix.AF_INET, 0, 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_DHCP, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST}
-	b = binary.NativeEndian.AppendUint32(b, 0) // flags
+	b = binary.NativeEndian.AppendUint32(b, flags)
 	ip := gateway.As4()
 	b = attribute(b, unix.RTA_GATEWAY, ip[:])
 	b = attribute(b, unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, uint32(index)))

@@ -1,0 +1,172 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"provision.internal/host"
+)
+
+// The scripts and arguments that we write are what the real sfdisk, mkfs and
+// blkid understand. A file stands for the disk.
+func TestRealPartitioning(t *testing.T) {
+	sfdisk, err := lookUp("", "sfdisk")
+	if err != nil {
+		t.Skip("sfdisk is not installed")
+	}
+	for _, uefi := range []bool{true, false} {
+		file := sparse(t, 8<<30)
+		plan := testPlan("X")
+		plan.Layout.Swap = 512 << 20
+		l, err := divide(host.Disk{Name: "vda", Serial: "X", Size: 8 << 30}, plan, uefi, 512, randomBytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := runCommand(context.Background(), Command{Args: []string{sfdisk, "--wipe", "always", "--wipe-partitions", "always", file}, Stdin: l.script()}); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(sfdisk, "--json", file).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var table struct {
+			PartitionTable struct {
+				Label      string
+				Partitions []struct {
+					Start, Size      uint64
+					Type, UUID, Name string
+				}
+			}
+		}
+		if err := json.Unmarshal(out, &table); err != nil {
+			t.Fatal(err)
+		}
+		got := table.PartitionTable
+		want := []string{typeBIOS, typeSwap, typeLinux}
+		if uefi {
+			want[0] = typeESP
+		}
+		if got.Label != "gpt" || len(got.Partitions) != len(want) {
+			t.Fatalf("UEFI %v: the table is %s", uefi, out)
+		}
+		for i, p := range got.Partitions {
+			if p.Type != want[i] || p.Start%2048 != 0 {
+				t.Errorf("UEFI %v: partition %d is %+v, want the type %s on a whole MiB", uefi, i+1, p, want[i])
+			}
+		}
+		if uefi && (!strings.EqualFold(got.Partitions[0].UUID, l.espID) || got.Partitions[0].Size*512 != defaultESP) {
+			t.Errorf("the EFI partition is %+v, want %s", got.Partitions[0], l.espID)
+		}
+	}
+}
+
+func sparse(t *testing.T, size int64) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, size); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// fstab and GRUB name file systems by identifiers that were made up before
+// them: blkid must find the same.
+func TestRealFilesystems(t *testing.T) {
+	for _, program := range []string{"mkfs.ext4", "mkfs.vfat", "mkswap", "blkid"} {
+		if _, err := lookUp("", program); err != nil {
+			t.Skipf("%s is not installed", program)
+		}
+	}
+	l, err := divide(host.Disk{Name: "vda", Serial: "X", Size: 8 << 30}, testPlan("X"), true, 512, randomBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.ESP, l.Swap, l.Root = sparse(t, defaultESP), sparse(t, 64<<20), sparse(t, 1<<30)
+	m := newMachine(t)
+	sys := m.system()
+	sys.Run = runCommand
+	in := &install{sys: sys, log: &Log{Console: t.Output()}, plan: testPlan("X"), layout: l}
+	if err := in.makeFilesystems(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{l.Root: l.uuids.Root + " ext4", l.ESP: l.uuids.ESP + " vfat", l.Swap: l.uuids.Swap + " swap"} {
+		var got []string
+		for _, tag := range []string{"UUID", "TYPE"} {
+			out, err := exec.Command("blkid", "-p", "-o", "value", "-s", tag, file).Output()
+			if err != nil {
+				t.Fatalf("blkid: %v", err)
+			}
+			got = append(got, strings.TrimSpace(string(out)))
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("blkid sees %q, want %q", s, want)
+		}
+	}
+}
+
+// On a real block device, with the real mounts: what is written is there after
+// everything was unmounted.
+func TestRealMounts(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root for a loop device and mounts")
+	}
+	out, err := exec.Command("losetup", "--find", "--show", sparse(t, 256<<20)).CombinedOutput()
+	if err != nil {
+		t.Skipf("no loop device here: %v: %s", err, out)
+	}
+	device := strings.TrimSpace(string(out))
+	t.Cleanup(func() {
+		if out, err := exec.Command("losetup", "--detach", device).CombinedOutput(); err != nil {
+			t.Errorf("losetup: %v: %s", err, out)
+		}
+	})
+	m := newMachine(t)
+	sys := m.system()
+	sys.Run, sys.Mount, sys.Unmount = runCommand, mount, unmount
+	in := &install{sys: sys, log: &Log{Console: t.Output()}, plan: testPlan("X"), layout: layout{Root: device, uuids: uuids{Root: "7c9a4b1e-5a10-4c39-9f57-3d3f0f6c1c11"}}}
+	ctx := context.Background()
+	if err := in.makeFilesystems(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.mount(ctx); err != nil {
+		if errors.Is(err, unix.EPERM) {
+			t.Skipf("mounting is not allowed here: %v", err)
+		}
+		t.Fatal(errors.Join(err, in.unmount(ctx)))
+	}
+	err = errors.Join(
+		in.target.write("/etc/hostname", 0o644, "node1\n"),
+		in.inTargetFile("/dev/null"), in.inTargetFile("/proc/self/status"), in.inTargetFile("/sys/kernel"),
+		in.unmount(ctx), in.unmount(ctx)) // twice does no harm
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := m.get(targetDir + "/etc/hostname"); left != "" {
+		t.Error("the new system is still mounted")
+	}
+	at := m.root + targetDir
+	if err := unix.Mount(device, at, "ext4", unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(at, 0)
+	if got := m.get(targetDir + "/etc/hostname"); got != "node1\n" {
+		t.Errorf("the disk holds %q", got)
+	}
+}
+
+// inTargetFile checks that the new system shows one of the kernel's files.
+func (in *install) inTargetFile(name string) error {
+	_, err := os.Stat(in.sys.path(targetDir, name))
+	return err
+}
