@@ -110,6 +110,7 @@ func TestAddRefusesWhatCannotBeBuilt(t *testing.T) {
 		"cannot name a machine": {Name: "Bad"},
 		"needs UEFI":            {Name: "a", Firmware: BIOS, HTTP: true},
 		"disk \"tape\"":         {Name: "a", Disk: "tape"},
+		"no SATA controller":    {Name: "a", Firmware: ARM64, Disk: SATA},
 		"firmware \"coreboot\"": {Name: "a", Firmware: "coreboot"},
 	} {
 		if _, err := r.Add(t.Context(), m); err == nil || !strings.Contains(err.Error(), want) {

@@ -116,7 +116,7 @@ func add(f *rackFlags) *cobra.Command {
 		},
 	}
 	flags.add(cmd.Flags())
-	cmd.MarkFlagsMutuallyExclusive("uefi", "bios")
+	cmd.MarkFlagsMutuallyExclusive("uefi", "bios", "arm64")
 	return cmd
 }
 

@@ -12,14 +12,15 @@ import (
 
 // machineFlags describe a machine.
 type machineFlags struct {
-	uefi, bios, http bool
-	disk, mac, uuid  string
-	memory, cpus     int
+	uefi, bios, arm64, http bool
+	disk, mac, uuid         string
+	memory, cpus            int
 }
 
 func (f *machineFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.uefi, "uefi", false, "OVMF (the default)")
 	fl.BoolVar(&f.bios, "bios", false, "SeaBIOS with iPXE's ROM")
+	fl.BoolVar(&f.arm64, "arm64", false, "AAVMF on an emulated arm64 board")
 	fl.BoolVar(&f.http, "http", false, "UEFI HTTP boot instead of PXE")
 	fl.StringVar(&f.disk, "disk", string(lab.NVMe), "nvme, virtio or sata")
 	fl.StringVar(&f.mac, "mac", "", "made from the name when empty")
@@ -32,8 +33,11 @@ func (f *machineFlags) machine(name string) (lab.Machine, error) {
 	m := lab.Machine{
 		Name: name, Firmware: lab.UEFI, HTTP: f.http, Disk: lab.DiskKind(f.disk), Memory: f.memory, CPUs: f.cpus,
 	}
-	if f.bios {
+	switch {
+	case f.bios:
 		m.Firmware = lab.BIOS
+	case f.arm64:
+		m.Firmware = lab.ARM64
 	}
 	var err error
 	if f.mac != "" {
