@@ -2,10 +2,8 @@ package httpboot
 
 import (
 	"errors"
-	"flag"
 	"io/fs"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -13,29 +11,10 @@ import (
 	"time"
 
 	"provision.internal/boot"
+	"provision.internal/golden"
 	"provision.internal/host"
 	"provision.internal/installer"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// golden compares got with the file in testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v (go test -update makes it)", err)
-	}
-	if got != string(want) {
-		t.Errorf("got:\n%s\nwant %s:\n%s", got, path, want)
-	}
-}
 
 const (
 	script1 = boot.ScriptPath + "52-54-00-00-00-01"
@@ -116,7 +95,7 @@ func TestScripts(t *testing.T) {
 			if status != 200 {
 				t.Fatalf("GET %s: status %d, want 200", tt.path, status)
 			}
-			golden(t, tt.golden, body)
+			golden.Check(t, tt.golden, body)
 		})
 	}
 }

@@ -3,38 +3,16 @@ package installer_test
 import (
 	"encoding/json"
 	"errors"
-	"flag"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"provision.internal/golden"
 	"provision.internal/host"
 	"provision.internal/installer"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files of testdata")
-
-// golden compares got with a file of testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v; make it with go test -update", err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("%s differs (-want +got), go test -update accepts it:\n%s", file, d)
-	}
-}
 
 func someHost() host.Host {
 	return host.Host{
@@ -72,7 +50,7 @@ func TestPlan(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "plan-"+c.name+".json", string(b)+"\n")
+			golden.Check(t, "plan-"+c.name+".json", string(b)+"\n")
 
 			again, err := c.role.Plan(someHost(), c.inv, site(c.arch))
 			if err != nil || !reflect.DeepEqual(plan, again) {

@@ -8,10 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"provision.internal/golden"
 	"provision.internal/installer"
 )
 
-func TestFirstBootRun(t *testing.T) { golden(t, "firstboot.run", installer.FirstBootRun()) }
+func TestFirstBootRun(t *testing.T) { golden.Check(t, "firstboot.run", installer.FirstBootRun()) }
 
 // Every script that we leave on a machine is one that sh and shellcheck accept.
 func TestScriptsAreSound(t *testing.T) {

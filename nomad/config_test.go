@@ -1,39 +1,19 @@
 package nomad
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"golang.org/x/text/unicode/norm"
 
+	"provision.internal/golden"
 	"provision.internal/nomad/nomadtest"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got; go test -update rewrites it):\n%s", file, diff)
-	}
-}
 
 func TestClientConfigGolden(t *testing.T) {
 	ca := filepath.Join(t.TempDir(), "ca.pem")
@@ -52,7 +32,7 @@ func TestClientConfigGolden(t *testing.T) {
 	for _, f := range files {
 		paths = append(paths, f.Path+" "+f.Mode.String())
 		if f.Path == ConfigDir+"/client.hcl" {
-			golden(t, "client.hcl", f.Content)
+			golden.Check(t, "client.hcl", f.Content)
 		}
 	}
 	want := []string{
@@ -90,7 +70,7 @@ func TestJobGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "job.hcl", got)
+	golden.Check(t, "job.hcl", got)
 
 	job, err := nomadtest.Parse(got)
 	if err != nil {

@@ -3,38 +3,15 @@ package main
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"provision.internal/daemon"
+	"provision.internal/golden"
 )
-
-var update = flag.Bool("update", false, "write golden files anew")
-
-// golden compares got with testdata/name.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v; go test ./cmd/provision -update writes it", err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got; -update takes it over):\n%s", file, diff)
-	}
-}
 
 // testApp is the command line with its output in buffers and a clock that
 // stands still.
@@ -61,7 +38,7 @@ func TestEveryFaultyKeyIsNamed(t *testing.T) {
 	if pathErr != nil {
 		t.Fatal(pathErr)
 	}
-	golden(t, "faulty.golden", strings.ReplaceAll(err.Error(), here, "HERE")+"\n")
+	golden.Check(t, "faulty.golden", strings.ReplaceAll(err.Error(), here, "HERE")+"\n")
 }
 
 func TestExamplesAreValid(t *testing.T) {

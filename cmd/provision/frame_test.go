@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"provision.internal/golden"
 	"provision.internal/host"
 	"provision.internal/web"
 )
@@ -75,7 +76,7 @@ func TestJourneyFrames(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := journeyFrame(c.story, c.view)
-			golden(t, "frames/"+c.name+".txt", got)
+			golden.Check(t, "frames/"+c.name+".txt", got)
 			fits(t, got, c.view)
 			coloured := c.view
 			coloured.paint = true
@@ -111,7 +112,7 @@ func TestRackFrame(t *testing.T) {
 		tell("node5", to[1:5], []float64{1, 1, 1, 2}),
 	}
 	got := rackFrame(stories, v)
-	golden(t, "frames/rack.txt", got)
+	golden.Check(t, "frames/rack.txt", got)
 	fits(t, got, v)
 }
 
@@ -126,8 +127,8 @@ func TestHostTable(t *testing.T) {
 			Failure: &host.Failure{In: host.Installed, Reason: "no first boot within 15m0s; look at its console, then run provision reinstall storage-three"}},
 		{MAC: mac(4), State: host.Seen, Since: now.Add(-2 * time.Second), Held: "its\nUUID \x1b[31mchanged"},
 	}
-	golden(t, "frames/hosts.txt", hostTable(hosts, now, 0, false))
-	golden(t, "frames/hosts-80.txt", hostTable(hosts, now, 80, false))
+	golden.Check(t, "frames/hosts.txt", hostTable(hosts, now, 0, false))
+	golden.Check(t, "frames/hosts-80.txt", hostTable(hosts, now, 80, false))
 }
 
 func TestDurations(t *testing.T) {
