@@ -2,7 +2,6 @@ package dhcp
 
 import (
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
@@ -250,58 +249,6 @@ func TestDestination(t *testing.T) {
 	}
 }
 
-func TestRelay(t *testing.T) {
-	far := func(n *Network) {
-		n.Relayed, n.Gateway = true, ip("10.77.0.254")
-	}
-	circuit := opt(82, 1, 4, 'e', 't', 'h', '7', 5, 4, 10, 77, 0, 0)
-
-	t.Run("chosen by the relay's address", func(t *testing.T) {
-		v, m := newDesk(t, far).send(alice, dhcpv4.MessageTypeDiscover, giaddr("10.77.0.254"))
-		want := destination{to: netip.MustParseAddrPort("10.77.0.254:67"), from: netip.MustParseAddrPort("10.77.0.1:67")}
-		if m == nil || v.to != want {
-			t.Fatalf("%s to %+v, want an offer to %+v", countNames[v.what], v.to, want)
-		}
-		if fromIP(m.GatewayIPAddr) != ip("10.77.0.254") {
-			t.Errorf("giaddr is %s, want the relay's", m.GatewayIPAddr)
-		}
-	})
-	t.Run("chosen by option 82, which comes back unchanged", func(t *testing.T) {
-		v, m := newDesk(t, far).send(alice, dhcpv4.MessageTypeDiscover, giaddr("192.0.2.254"), circuit)
-		if m == nil || v.to.to.Addr() != ip("192.0.2.254") {
-			t.Fatalf("%s to %+v, want an offer to the relay", countNames[v.what], v.to)
-		}
-		if got := string(m.Options[82]); got != "\x01\x04eth7\x05\x04\x0a\x4d\x00\x00" {
-			t.Errorf("option 82 is %q", got)
-		}
-	})
-	t.Run("refusal is broadcast by the relay", func(t *testing.T) {
-		v, m := newDesk(t, far).send(alice, dhcpv4.MessageTypeRequest, giaddr("10.77.0.254"), optIP(50, "10.77.0.101"))
-		if m == nil || m.MessageType() != dhcpv4.MessageTypeNak || !m.IsBroadcast() {
-			t.Errorf("%s: want a NAK with the broadcast flag", countNames[v.what])
-		}
-	})
-	t.Run("renewal comes without the relay", func(t *testing.T) {
-		d := newDesk(t, far, host.Lease{MAC: alice, Address: ip("10.77.0.101"), Expires: t0.Add(time.Minute)})
-		v, _ := d.send(alice, dhcpv4.MessageTypeRequest, ciaddr("10.77.0.101"))
-		if v.what != acks || v.to.frame || v.to.to != netip.MustParseAddrPort("10.77.0.101:68") {
-			t.Errorf("%s to %+v, want an ACK by UDP to 10.77.0.101", countNames[v.what], v.to)
-		}
-	})
-	t.Run("option 82 from a client is forged", func(t *testing.T) {
-		if v, _ := newDesk(t, nil).send(alice, dhcpv4.MessageTypeDiscover, circuit); v.what != malformed {
-			t.Errorf("outcome is %s, want %s", countNames[v.what], countNames[malformed])
-		}
-	})
-	t.Run("a relay on another interface is forged", func(t *testing.T) {
-		d := newDesk(t, far)
-		v := d.handle(datagram{data: packetOf(alice, dhcpv4.MessageTypeDiscover, giaddr("10.77.0.254")), link: "other", port: serverPort}, t0)
-		if v.what != strayed {
-			t.Errorf("outcome is %s, want %s", countNames[v.what], countNames[strayed])
-		}
-	})
-}
-
 // What an operating system is told.
 func TestNetworkOptions(t *testing.T) {
 	d := newDesk(t, nil)
@@ -343,75 +290,5 @@ func TestOneHostOneAddress(t *testing.T) {
 	a, b := d.lease(alice), d.lease(bob)
 	if a == b {
 		t.Errorf("two machines both have %s", a)
-	}
-}
-
-// What no machine may send costs nothing and is counted.
-func TestBadPackets(t *testing.T) {
-	good := packetOf(alice, dhcpv4.MessageTypeDiscover)
-	with := func(change func(b []byte)) []byte {
-		b := append([]byte(nil), good...)
-		change(b)
-		return b
-	}
-	tests := map[string]struct {
-		data []byte
-		want count
-	}{
-		"empty":                  {nil, malformed},
-		"header only":            {good[:236], malformed},
-		"no end":                 {good[:243], malformed},
-		"wrong cookie":           {with(func(b []byte) { b[236] = 0 }), malformed},
-		"a reply":                {with(func(b []byte) { b[0] = 2 }), notForUs},
-		"token ring":             {with(func(b []byte) { b[1] = 6 }), notForUs},
-		"long hardware address":  {with(func(b []byte) { b[2] = 16 }), notForUs},
-		"no hardware address":    {with(func(b []byte) { clear(b[28:34]) }), malformed},
-		"multicast source":       {with(func(b []byte) { b[28] = 1 }), malformed},
-		"too many hops":          {with(func(b []byte) { b[3] = 17 }), malformed},
-		"BOOTP":                  {with(func(b []byte) { b[240] = 0; b[241] = 0; b[242] = 0 }), notForUs},
-		"type of two bytes":      {packetOf(alice, 1, opt(53, 1, 1)), malformed},
-		"short wish":             {packetOf(alice, 1, opt(50, 10, 77)), malformed},
-		"short server":           {packetOf(alice, 3, opt(54, 10)), malformed},
-		"overload of 4":          {packetOf(alice, 1, opt(52, 4)), malformed},
-		"bad relay information":  {packetOf(alice, 1, giaddr("10.77.0.254"), opt(82, 1, 9, 0)), malformed},
-		"longer than a frame":    {append(good, make([]byte, 1400)...), oversized},
-		"long client identifier": {packetOf(alice, 1, opt(61, make([]byte, 255)...)), offers},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			d := newDesk(t, nil)
-			if v, _ := d.sendTo(serverPort, "0.0.0.0:68", tt.data); v.what != tt.want {
-				t.Errorf("outcome is %s, want %s", countNames[v.what], countNames[tt.want])
-			}
-		})
-	}
-}
-
-// RFC 2131 §4.1: options may go on in the file and sname fields.
-func TestOptionOverload(t *testing.T) {
-	b := packetOf(alice, dhcpv4.MessageTypeRequest, opt(52, 3))
-	copy(b[fileOffset:], append([]byte{50, 4}, 10, 77, 0, 101, 255))
-	copy(b[snameOffset:], append([]byte{54, 4}, 10, 77, 0, 1, 255))
-	d := newDesk(t, nil)
-	if v, m := d.sendTo(serverPort, "0.0.0.0:68", b); v.what != acks || fromIP(m.YourIPAddr) != ip("10.77.0.101") {
-		t.Errorf("outcome is %s, want an ACK for the address in the file field", countNames[v.what])
-	}
-}
-
-// A long identifier, which must be echoed, drives out what a client can do without.
-func TestAnswerFitsTheClient(t *testing.T) {
-	d := newDesk(t, func(n *Network) { n.Domain = strings.Repeat("a.", 90) + "example" })
-	id := make([]byte, 200)
-	firmware := []func(*dhcpv4.DHCPv4){opt(61, id...), opt(60, []byte("PXEClient")...), opt(93, 0, 0)}
-	v, m := d.send(alice, dhcpv4.MessageTypeDiscover, firmware...)
-	if got := len(v.reply) - frameHeaders; got > 576-28 {
-		t.Errorf("answer has %d bytes for a client that takes %d", got, 576-28)
-	}
-	if m.BootFileNameOption() == "" || m.SubnetMask() == nil || string(m.Options[61]) != string(id) {
-		t.Errorf("the short answer lacks something vital: %s", m.Summary())
-	}
-	v, m = d.send(alice, dhcpv4.MessageTypeDiscover, append(firmware, opt(57, 0x05, 0xc0))...)
-	if m.DomainName() == "" {
-		t.Errorf("the answer of %d bytes to a client that takes 1472 lacks the domain", len(v.reply)-frameHeaders)
 	}
 }
