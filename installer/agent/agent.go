@@ -31,7 +31,8 @@ type Agent struct {
 	Userland *installer.Userland // nil: the initrd has the tools
 	Self     string              // path of the agent's own binary
 
-	last lastWords
+	reporting bool
+	last      lastWords
 }
 
 // lastWords is what another process needs to speak for an agent that died.
@@ -52,7 +53,8 @@ var errReported = errors.New("the appliance knows")
 func (a *Agent) Install(ctx context.Context) error {
 	began := time.Now()
 	secret := rand.Text()
-	var report *reporter
+	quiet := func() {} // ends the reports
+	defer func() { quiet() }()
 	for {
 		inv := a.System.inventory(a.MAC)
 		welcome, err := a.hello(ctx, secret, inv)
@@ -74,10 +76,8 @@ func (a *Agent) Install(ctx context.Context) error {
 			return a.failed(ctx, "hello", fmt.Errorf("the appliance asks for %q, which this agent (%s) does not know: use the image that belongs to it", welcome.Action, a.Version))
 		}
 		a.Log.Say("this is %s; installing to the disk %s", welcome.Host, welcome.Disk)
-		if report == nil {
-			var stop func()
-			report, stop = a.startReports(ctx)
-			defer stop()
+		if !a.reporting {
+			a.reporting, quiet = true, a.startReports(ctx)
 		}
 		plan, again, err := a.prepare(ctx, secret, inv, welcome)
 		if again {
@@ -86,7 +86,7 @@ func (a *Agent) Install(ctx context.Context) error {
 		if err == nil {
 			err = a.carryOut(ctx, plan)
 		}
-		a.flush(ctx, report)
+		quiet() // after the last word there is no report
 		if err != nil {
 			var at *StepError
 			if !errors.As(err, &at) {
@@ -136,24 +136,23 @@ func (a *Agent) mark(step string) {
 	}
 }
 
-func (a *Agent) startReports(ctx context.Context) (*reporter, func()) {
+// startReports sends what is said and done to the appliance. What it returns
+// ends that, once everything was sent or flushLimit has passed.
+func (a *Agent) startReports(ctx context.Context) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	r := newReporter(func(ctx context.Context, report installer.Report) error {
 		return a.Client.Post(ctx, installer.AgentPrefix+installer.ReportPath, report, nil)
 	}, a.System.Wait)
 	a.Log.Attach(r.line, r.step)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.run(ctx)
-	}()
-	return r, func() { cancel(); <-done }
-}
-
-func (a *Agent) flush(ctx context.Context, r *reporter) {
-	ctx, cancel := context.WithTimeout(ctx, flushLimit)
-	defer cancel()
-	r.flush(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { r.run(ctx) })
+	return func() {
+		last, stop := context.WithTimeout(ctx, flushLimit)
+		defer stop()
+		r.flush(last)
+		cancel()
+		running.Wait()
+	}
 }
 
 // prepare does what can fail without harm, then takes the grant. again means
@@ -233,7 +232,6 @@ func (a *Agent) failed(ctx context.Context, step string, cause error) error {
 	if len(reason) > longestReason {
 		reason = reason[:longestReason] + "…"
 	}
-	a.Log.Say("%s: %s", step, reason)
 	err := a.post(ctx, installer.FailedPath, installer.Failed{Step: step, Reason: reason}, nil)
 	if err != nil {
 		return errors.Join(&StepError{step, cause}, fmt.Errorf("tell the appliance: %w", err))

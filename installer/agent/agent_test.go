@@ -50,7 +50,7 @@ func TestInstallTellsItsStory(t *testing.T) {
 	if grant.Secret != hello.Secret || grant.Disk != "DISK1" {
 		t.Errorf("the grant was asked for with %+v after hello with the secret %q", grant, hello.Secret)
 	}
-	for _, s := range a.sessions {
+	for _, s := range a.shown() {
 		if want := " Bearer session-1"; !strings.HasPrefix(s, "hello") && !strings.HasSuffix(s, want) {
 			t.Errorf("the request %q has not the session %q", s, want)
 		}
@@ -229,7 +229,7 @@ func TestWaiting(t *testing.T) {
 	if min := (7 + 60 + 1) * time.Second; m.waited < min || m.waited > min+10*time.Second {
 		t.Errorf("waited %s, want %s and a little", m.waited, min)
 	}
-	if last := a.sessions[len(a.sessions)-1]; last != "finished Bearer session-1" {
+	if last := a.shown()[len(a.shown())-1]; last != "finished Bearer session-1" {
 		t.Errorf("the last request was %q, want the last session", last)
 	}
 }
@@ -329,7 +329,7 @@ func TestSpeakForTheDead(t *testing.T) {
 	if got.Step != "packages" || !strings.Contains(got.Reason, "killed by signal 9") || !strings.Contains(got.Reason, "some output") {
 		t.Errorf("failed is %+v", got)
 	}
-	if last := a.sessions[len(a.sessions)-1]; last != "failed Bearer session-1" {
+	if last := a.shown()[len(a.shown())-1]; last != "failed Bearer session-1" {
 		t.Errorf("the request was %q", last)
 	}
 }

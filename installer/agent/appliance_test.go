@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,7 +37,7 @@ func newAppliance(t testing.TB) *appliance {
 		plan:    testPlan("DISK1"),
 	}
 	a.Server = httptest.NewUnstartedServer(a)
-	a.Config.ErrorLog = nil
+	a.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that tests make fail
 	a.StartTLS()
 	t.Cleanup(a.Close)
 	return a
@@ -120,6 +122,13 @@ func (a *appliance) paths() []string {
 		}
 	}
 	return all
+}
+
+// shown are the requests with the authorisation that each carried.
+func (a *appliance) shown() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.sessions)
 }
 
 // read decodes the bodies of the requests for path.

@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,6 +20,7 @@ func TestClientPinsTheAuthority(t *testing.T) {
 	real, impostor := newAppliance(t), httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("the impostor was spoken to")
 	}))
+	impostor.Config.ErrorLog = log.New(io.Discard, "", 0)
 	impostor.StartTLS()
 	defer impostor.Close()
 	// httptest signs every server with one key; an authority that signed neither
