@@ -18,11 +18,10 @@ const (
 	// repeated. EDK2 repeats after 4 s, iPXE sooner: an older one belongs to a
 	// machine that has given up, and a session for that lasts 16 s.
 	patience = 10 * time.Second
-	// pulse is how often the queue is looked at while no transfer ends.
-	pulse = 20 * time.Millisecond
-	// busyBlocks in a pulse, 30,000 a second, mean that the server has enough to do.
-	busyBlocks = 600
-	// pulseShare is how many more begin at a pulse when it has not.
+	// pulse is how often the queue is looked at while no transfer ends. Clients that take longer
+	// for a block than this leave the server idle.
+	pulse = 10 * time.Millisecond
+	// pulseShare is how many more begin at a pulse then.
 	pulseShare = 32
 	// longWait is after what time a request begins although the server is
 	// busy: a second after EDK2's first repetition.
@@ -218,7 +217,7 @@ func (g *gate) beat() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
-	idle := g.blocks.Load()-g.beaten < busyBlocks
+	idle := g.blocks.Load()-g.beaten < int64(len(g.running))
 	for range pulseShare {
 		if len(g.queue) == 0 || !idle && now.Sub(g.queue[0].queued) < longWait || !g.beginNext(now) {
 			break

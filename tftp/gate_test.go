@@ -81,7 +81,7 @@ func TestShareFollowsTheLoad(t *testing.T) {
 		defer busy.Stop()
 		work := func(d time.Duration) {
 			for end := time.Now().Add(d); time.Now().Before(end); <-busy.C {
-				g.blocks.Add(busyBlocks)
+				g.blocks.Add(10)
 			}
 		}
 		for n := range 600 {

@@ -39,8 +39,8 @@ type Server struct {
 
 	// Share is how many transfers run at a time as long as they keep the server
 	// busy; more begin when clients are slow or have waited. Zero means
-	// DefaultShare. A thousand at a time cost a third more each than a hundred
-	// after the other, and the first of them would end as late as the last.
+	// DefaultShare. A thousand at a time cost up to a third more processor time
+	// for the same bytes, and the first would end as late as the last.
 	Share    int
 	Sessions int           // transfers at a time in any case; zero means DefaultSessions
 	Queue    int           // requests that wait for a session; zero means DefaultQueue

@@ -87,7 +87,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 					return nil, err
 				}
 				o.Log.Info("measuring", "case", c.name, "server", srv.name, "run", run+1, "of", o.Runs)
-				samples, err := once(ctx, c, srv, w, boot, filepath.Join(dir, "state"))
+				samples, err := once(ctx, c, srv, w, boot, filepath.Join(dir, "state"), s.settle)
 				table.add(srv.name, samples, err)
 			}
 		}
@@ -104,7 +104,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 }
 
 // once starts a server with an empty state, loads it, and stops it.
-func once(ctx context.Context, c benchCase, srv server, w *wire, boot *bootFiles, dir string) (out []sample, err error) {
+func once(ctx context.Context, c benchCase, srv server, w *wire, boot *bootFiles, dir string, settle time.Duration) (out []sample, err error) {
 	program, err := locate(srv.program)
 	if err != nil {
 		return nil, fmt.Errorf("%w: make peers installs %s", err, srv.pack)
@@ -125,9 +125,14 @@ func once(ctx context.Context, c benchCase, srv server, w *wire, boot *bootFiles
 	if err != nil {
 		return nil, err
 	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(settle):
+	}
 	ctx, cancel := context.WithTimeout(ctx, loadLimit)
 	defer cancel()
-	return c.load(ctx, &lane{wire: w, process: p, start: took, boot: boot})
+	return c.load(ctx, &lane{wire: w, process: p, forks: srv.forks, start: took, boot: boot})
 }
 
 // table collects the rows of one case, grouped by measure.

@@ -13,6 +13,9 @@ type server struct {
 	name    string
 	program string
 	pack    string // Debian's package of it
+	// forks: a child serves each client, and nobody waits for it, so that its processor time
+	// is lost.
+	forks bool
 	// configure writes what the program needs into dir, which is empty, and gives its arguments and
 	// additions to its environment. boot is the folder with the files to be served.
 	configure func(dir, boot string) (args, env []string, err error)
@@ -133,7 +136,7 @@ func dnsmasq(protocol string) server {
 }
 
 func tftpHPA() server {
-	return server{name: "tftpd-hpa", program: "in.tftpd", pack: "tftpd-hpa", configure: func(_, boot string) ([]string, []string, error) {
+	return server{name: "tftpd-hpa", program: "in.tftpd", pack: "tftpd-hpa", forks: true, configure: func(_, boot string) ([]string, []string, error) {
 		return []string{"-L", "-s", "-u", "root", "-a", serverAddress + ":69", boot}, nil, nil
 	}}
 }
