@@ -1,9 +1,11 @@
 package httpboot
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"time"
@@ -107,8 +109,16 @@ func (s *Server) Secure() http.Handler {
 // requests are small and must come quickly, answers may take their time, since
 // a thousand machines may share one wire.
 func NewHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	var grub hangups
 	return &http.Server{
-		Handler:           h,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			grub.note(r)
+			h.ServeHTTP(w, r)
+		}),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		},
+		ConnState:         grub.hangup,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       75 * time.Second, // EDK2 keeps its connection between HEAD and GET
 		MaxHeaderBytes:    16 << 10,
