@@ -57,15 +57,15 @@ func fill(t *testing.T, dir string) (empty func()) {
 // A full disk: errors that say so, nothing lost, and it goes on when there is
 // space again.
 func TestFullDisk(t *testing.T) {
-	dir := smallDisk(t, 2<<20)
+	dir := smallDisk(t, 4<<20)
 	s := open(t, dir)
 	admit(t, s, mac1, "n1", "g1")
 	commit(t, s, leases(0, 10)...)
 	empty := fill(t, dir)
 
 	var full error
-	for n := 10; full == nil && n < 10_000; n += 100 { // the last page has room for some
-		full = s.CommitLeases(leases(n, n+100))
+	for n := 10; full == nil && n < 60_000; n += 500 { // there is room ahead for some
+		full = s.CommitLeases(leases(n, n+500))
 	}
 	if !errors.Is(full, syscall.ENOSPC) || !strings.Contains(full.Error(), "free space for "+dir) {
 		t.Errorf("CommitLeases: %v, want ENOSPC with what to do", full)
@@ -97,7 +97,7 @@ func TestFullDisk(t *testing.T) {
 	}
 
 	empty()
-	commit(t, s, lease(20_000))
+	commit(t, s, lease(60_000))
 	if err := s.batcher.flush(s); err != nil {
 		t.Errorf("flush with space: %v", err)
 	}
@@ -106,7 +106,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	closed(t, s)
 	s = open(t, dir)
-	if got := s.Leases(); !sameLeases(got, append(held, lease(20_000))) {
+	if got := s.Leases(); !sameLeases(got, append(held, lease(60_000))) {
 		t.Errorf("after reopen: %d leases, want %d", len(got), len(held)+1)
 	}
 	if got := s.Hosts(); len(got) != len(hosts) {

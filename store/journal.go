@@ -21,10 +21,16 @@ import (
 // the last one, can be incomplete after a crash: it was never acknowledged and
 // is cut off at the next start. Anything else that does not verify is damage,
 // which is reported and never repaired silently.
+//
+// A journal that is appended to often holds zeros behind the last frame, written
+// ahead in large pieces: a sync of bytes that the file already has costs no
+// change of its metadata.
 type journal struct {
 	file     journalFile
 	path     string
 	size     int64 // end of the last good frame
+	ahead    int64 // how many zeros to write at a time
+	zeroed   int64 // end of the zeros behind size
 	sequence uint64
 	dirty    bool // a failed append may have left bytes behind size
 }
@@ -81,8 +87,9 @@ func openJournal(path string, replay func(payload []byte) error) (_ *journal, to
 	if err != nil {
 		return nil, 0, err
 	}
-	j := &journal{file: diskFile{f}, path: path, size: end, sequence: sequence}
-	if torn = int64(len(data)) - end; torn > 0 {
+	j := &journal{file: diskFile{f}, path: path, size: end, zeroed: int64(len(data)), sequence: sequence}
+	if torn = int64(len(bytes.TrimRight(data[end:], "\x00"))); torn > 0 {
+		j.zeroed = end
 		if err := errors.Join(f.Truncate(end), f.Sync()); err != nil {
 			return nil, 0, errors.Join(err, f.Close())
 		}
@@ -172,7 +179,11 @@ func (j *journal) append(payload []byte) error {
 		j.dirty = false
 	}
 	b := frame(j.sequence+1, payload)
+	end := j.size + int64(len(b))
 	_, err := j.file.WriteAt(b, j.size)
+	if err == nil && j.ahead > 0 && end > j.zeroed {
+		j.zeroed = j.writeZeros(end)
+	}
 	if err == nil {
 		err = j.file.Datasync()
 	}
@@ -181,6 +192,7 @@ func (j *journal) append(payload []byte) error {
 		// sync would lie. Cutting the file drops them, and the next append
 		// writes new ones.
 		j.dirty = j.file.Truncate(j.size) != nil
+		j.zeroed = j.size
 		return err
 	}
 	j.size += int64(len(b))
@@ -188,7 +200,21 @@ func (j *journal) append(payload []byte) error {
 	return nil
 }
 
-func (j *journal) close() error { return j.file.Close() }
+// writeZeros writes ahead from end on and returns where the zeros end. A disk
+// that has no room for them may still have it for the frames: then there are
+// none.
+func (j *journal) writeZeros(end int64) int64 {
+	if _, err := j.file.WriteAt(make([]byte, j.ahead), end); err != nil {
+		j.dirty = j.file.Truncate(end) != nil
+		return end
+	}
+	return end + j.ahead
+}
+
+// close leaves no zeros behind: what the file holds is then what it says.
+func (j *journal) close() error {
+	return errors.Join(j.file.Truncate(j.size), j.file.Close())
+}
 
 // replaceFile puts data at path in one step that a crash cannot halve.
 func replaceFile(path string, data []byte) error {

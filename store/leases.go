@@ -18,6 +18,9 @@ import (
 // nothing.
 const compactAbove = 4 << 20
 
+// zerosAhead are 15,000 leases that are committed one by one.
+const zerosAhead = 1 << 20
+
 // leaseLog is leases.log and the leases that it adds up to: the last one of
 // each address. It stands apart from provision.db because a lease must be
 // durable before its acknowledgement leaves, many thousand times a second.
@@ -41,6 +44,7 @@ func openLeases(dir string) (_ *leaseLog, torn int64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	l.journal.ahead = zerosAhead
 	l.limit = l.nextLimit()
 	return l, torn, nil
 }
@@ -212,7 +216,7 @@ func rewriteLeases(path string, size int64) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{file: diskFile{f}, path: path, size: int64(len(journalHeader))}
+	j := &journal{file: diskFile{f}, path: path, size: int64(len(journalHeader)), ahead: zerosAhead}
 	_, err = f.WriteAt([]byte(journalHeader), 0)
 	for chunk := range slices.Chunk(payload, maxFrame/leaseSize*leaseSize) {
 		err = cmp.Or(err, j.append(chunk))
