@@ -59,6 +59,10 @@ type Sources struct {
 // packages and programs. Packages come from Debian's mirror; nothing else is
 // fetched.
 func MakeInputs(ctx context.Context, base string, src Sources, log *slog.Logger) (*Inputs, error) {
+	base, err := filepath.Abs(base) // the appliance counts relative names from its own configuration
+	if err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, err
 	}
