@@ -41,8 +41,14 @@ func (m *machines) Host(mac host.MAC) (host.Host, error) {
 	return h, err
 }
 
-// Saw notes a machine that asked for an address or a boot file.
+// Saw notes a machine that asked for a boot file, or a known one that asked for
+// an address. The telephones and laptops of a network are nobody's hosts.
 func (m *machines) Saw(c boot.Client, addr netip.Addr) {
+	if !c.PXE {
+		if _, err := m.store.Host(c.MAC); err != nil {
+			return
+		}
+	}
 	m.store.Saw(store.Sighting{MAC: c.MAC, UUID: c.UUID, Platform: string(c.Platform), Address: addr, Time: m.now()})
 }
 

@@ -54,11 +54,21 @@ func TestMachinesDoNotWaitForTheDisk(t *testing.T) {
 	}
 	changed, stop := st.Watch()
 	defer stop()
-	m.Saw(boot.Client{MAC: mac1, Platform: boot.UEFIx64}, netip.MustParseAddr("10.77.0.100"))
+	laptop := host.MAC{2, 0, 0, 0, 0, 0x99}
+	m.Saw(boot.Client{MAC: laptop}, netip.MustParseAddr("10.77.0.101"))
+	m.Saw(boot.Client{MAC: mac1, Platform: boot.UEFIx64, PXE: true}, netip.MustParseAddr("10.77.0.100"))
 	<-changed
 	h, err := m.Host(mac1)
 	if err != nil || h.Name != "node1" || h.State != host.Seen || h.Platform != string(boot.UEFIx64) {
 		t.Errorf("Host = %+v, %v; want the machine seen, called node1", h, err)
+	}
+	if _, err := st.Host(laptop); !errors.Is(err, host.ErrUnknown) {
+		t.Errorf("a computer that asks for no boot file became a host: %v", err)
+	}
+	m.Saw(boot.Client{MAC: mac1}, netip.MustParseAddr("10.77.0.102")) // its installed system
+	<-changed
+	if h, err := st.Host(mac1); err != nil || h.Address != netip.MustParseAddr("10.77.0.102") {
+		t.Errorf("a known host's address is %s (%v), want the one of its system", h.Address, err)
 	}
 	if h, err := st.Host(mac1); err != nil || h.Name != "" {
 		t.Errorf("the store calls it %q (%v); only an admission gives a name", h.Name, err)

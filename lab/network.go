@@ -15,6 +15,10 @@ func (r *Rack) Inside(argv ...string) []string {
 	return append([]string{"ip", "netns", "exec", r.namespace()}, argv...)
 }
 
+// bridgeMAC is the bridge's own: one that takes its ports' has none when it has
+// no port, and is then no Ethernet to a DHCP server.
+const bridgeMAC = "52:54:00:77:00:01"
+
 // makeNetwork makes the namespace with its bridge. The bridge forwards at once
 // (a forward delay costs each boot 15 s, spanning tree more) and floods
 // multicast, as a plain switch does.
@@ -27,7 +31,7 @@ func (r *Rack) makeNetwork(ctx context.Context) error {
 	}
 	for _, line := range []string{
 		"link set lo up",
-		"link add " + bridge + " type bridge forward_delay 0 stp_state 0 mcast_snooping 0",
+		"link add " + bridge + " address " + bridgeMAC + " type bridge forward_delay 0 stp_state 0 mcast_snooping 0",
 		"addr add " + Address + subnet + " dev " + bridge,
 		"link set " + bridge + " up",
 	} {
