@@ -38,7 +38,7 @@ func root() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&f.name, "name", "demo", "the rack; racks live beside each other")
 	cmd.PersistentFlags().StringVar(&f.dir, "dir", "build/lab", "folder of all racks and their inputs")
-	cmd.AddCommand(up(f), down(f), add(f), list(f), power(f), console(f), demo(f), nomadServer())
+	cmd.AddCommand(up(f), down(f), add(f), list(f), power(f), console(f), demo(f), benchPeers(f), nomadServer())
 	return cmd
 }
 
