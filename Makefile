@@ -49,6 +49,10 @@ lint: ## gofmt, go vet, staticcheck, shellcheck
 bench: build ## Go benchmarks of every package
 	go test $(AS_ROOT) -run '^$$' -bench . -benchmem $$(go list ./... | grep -v /e2e)
 
+.PHONY: bench-boot
+bench-boot: deps build ## power-on to Ready, beside the floor of the same machine
+	$(ROOT) bin/lab --name bench demo --floor
+
 .PHONY: bench-peers
 bench-peers: deps peers build ## our servers beside Debian's in one run; prints ratios
 	$(ROOT) bin/lab bench-peers
