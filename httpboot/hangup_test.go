@@ -37,11 +37,11 @@ func TestGRUBIsHungUpOn(t *testing.T) {
 		ask(t, conn, in, agent, "/image/"+sha+"/vmlinuz", large)
 		return conn, in
 	}
-	conn, in := get("GRUB 2.06-13+deb12u2")
+	_, in := get("GRUB 2.06-13+deb12u2")
 	if _, err := in.ReadByte(); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("after GRUB's file: %v, want the connection reset", err)
 	}
-	conn, in = get("iPXE/1.0.0")
+	conn, in := get("iPXE/1.0.0")
 	ask(t, conn, in, "iPXE/1.0.0", "/nbp/snponly.efi", bytes.Repeat([]byte("MZ"), 4096))
 }
 
