@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -127,8 +128,20 @@ func identity(file string) (string, error) {
 	if err == nil {
 		err = os.Rename(temp, file)
 	}
+	if err == nil {
+		err = syncFolder(filepath.Dir(file))
+	}
 	if err != nil {
 		return "", fmt.Errorf("identity: %w", err)
 	}
 	return id, nil
+}
+
+// syncFolder makes names in a folder durable.
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
