@@ -20,12 +20,12 @@ const (
 	patience = 10 * time.Second
 	// pulse is how often the queue is looked at while no transfer ends. Clients that take longer
 	// for a block than this leave the server idle.
-	pulse = 10 * time.Millisecond
+	pulse = 5 * time.Millisecond
 	// pulseShare is how many more begin at a pulse then.
-	pulseShare = 32
-	// longWait is after what time a request begins although the server is
-	// busy: a second after EDK2's first repetition.
-	longWait = 5 * time.Second
+	pulseShare = 16
+	// longWait is after what time a request begins although the server is busy.
+	// EDK2 gives up after six times 4 s.
+	longWait = 10 * time.Second
 )
 
 // limits are Server's.

@@ -84,10 +84,15 @@ func TestShareFollowsTheLoad(t *testing.T) {
 				g.blocks.Add(10)
 			}
 		}
-		for n := range 600 {
-			g.admit(client(n), request{name: "a"})
+		ask := func(from int) {
+			for n := from; n < 600; n++ {
+				g.admit(client(n), request{name: "a"})
+			}
 		}
-		work(longWait - time.Second)
+		ask(0)
+		work(longWait / 2)
+		ask(10) // those that wait repeat themselves
+		work(longWait/2 - time.Second)
 		if got := len(g.begunNow()); got != 10 {
 			t.Errorf("busy: %d begun, want the share of 10", got)
 		}

@@ -17,7 +17,7 @@ import (
 
 // Defaults of Server's limits.
 const (
-	DefaultShare    = 128
+	DefaultShare    = 64
 	DefaultSessions = 1024
 	DefaultQueue    = 4096
 	DefaultGrace    = 2 * time.Second
