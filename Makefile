@@ -43,7 +43,8 @@ lint: ## gofmt, go vet, staticcheck, shellcheck
 	@test -z "$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))" || { gofmt -l .; echo "run gofmt -w on the files above"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
-	git ls-files -co --exclude-standard '*.sh' .ci/run | xargs -r shellcheck
+	git grep --untracked -lE '^#! ?/(usr/)?bin/(env )?(ba)?sh' -- ':!*.md' ':!*_test.go' ':!*.go' | xargs shellcheck -e SC1090,SC1091
+	git ls-files -co --exclude-standard 'lab/void/*.sh' | xargs shellcheck -s sh -e SC1090,SC1091
 
 .PHONY: bench
 bench: build ## Go benchmarks of every package
