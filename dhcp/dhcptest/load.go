@@ -15,10 +15,12 @@ import (
 )
 
 // Load lets many machines get an address, each by DISCOVER, OFFER, REQUEST and
-// ACK, as UEFI machines that boot by PXE. A storm is InFlight = Count; a closed
-// loop has fewer in flight and starts the next when one has ended.
+// ACK, as UEFI machines that boot by PXE or as installed systems. A storm is
+// InFlight = Count; a closed loop has fewer in flight and starts the next when
+// one has ended.
 type Load struct {
 	Interface string // of the caller's network namespace
+	System    bool   // the machines run a system and want no boot file
 	InFlight  int
 	Count     int           // exchanges in all; 0 means as many as fit into Duration
 	Duration  time.Duration // used without Count
@@ -242,13 +244,18 @@ func (l *load) build(m *machine) []byte {
 	} else {
 		b = append(b, 53, 1, 1)
 	}
-	b = append(b, 57, 2, 5, 0xc0, 93, 2, 0, 7, 94, 3, 1, 3, 16, 97, 17, 0)
-	b = append(b, 0x52, 0x54, 0, 0x12)
-	b = append(b, mac...)
-	b = append(b, mac...)
-	b = append(b, 60, 32)
-	b = append(b, "PXEClient:Arch:00007:UNDI:003016"...)
+	if !l.System {
+		b = append(b, 57, 2, 5, 0xc0, 93, 2, 0, 7, 94, 3, 1, 3, 16, 97, 17, 0)
+		b = append(b, 0x52, 0x54, 0, 0x12)
+		b = append(b, mac...)
+		b = append(b, mac...)
+		b = append(b, 60, 32)
+		b = append(b, "PXEClient:Arch:00007:UNDI:003016"...)
+	}
 	b = append(b, 55, 8, 1, 3, 6, 12, 15, 43, 66, 67, 255)
+	if short := headers + 300 - len(b); short > 0 { // RFC 1542 §2.1: some relays drop less than BOOTP's size
+		b = append(b, make([]byte, short)...)
+	}
 	putHeaders(b, netip.AddrPortFrom(netip.AddrFrom4([4]byte{}), 68), netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), 67))
 	return b
 }
