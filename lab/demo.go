@@ -77,7 +77,11 @@ func (j *Journey) Print(out io.Writer) error {
 	for _, p := range j.Phases() {
 		fmt.Fprintf(w, "%s\t%6.1fs\t%s\n", p.Name, p.Took.Seconds(), p.What)
 	}
-	fmt.Fprintf(w, "%s\t%6.1fs\tsince power-on, at %s\n", j.Host.State, j.Took().Seconds(), j.Host.Address)
+	where := "" // in proxy mode the other server knows
+	if j.Host.Address.IsValid() {
+		where = ", at " + j.Host.Address.String()
+	}
+	fmt.Fprintf(w, "%s\t%6.1fs\tsince power-on%s\n", j.Host.State, j.Took().Seconds(), where)
 	return w.Flush()
 }
 
