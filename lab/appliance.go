@@ -42,7 +42,7 @@ const (
 const nomadPort = 4646
 
 // Socket is the appliance's unix socket for operators.
-func (r *Rack) Socket() string { return r.path("provision.sock") }
+func (r *Rack) Socket() string { return r.socket("provision.sock") }
 
 // Client asks the rack's appliance.
 func (r *Rack) Client() *web.Client { return &web.Client{Socket: r.Socket()} }

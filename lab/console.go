@@ -21,7 +21,7 @@ func (r *Rack) Console(ctx context.Context, name string, in io.Reader, out io.Wr
 		return fmt.Errorf("machine %s is off; what it said last is in %s", name, r.ConsoleLog(name))
 	}
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", filepath.Join(r.machineDir(name), consoleSocket))
+	conn, err := d.DialContext(ctx, "unix", r.consoleSocket(name))
 	if err != nil {
 		return fmt.Errorf("reach the console (one at a time): %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 	"time"
 )
 
@@ -18,7 +17,7 @@ func (r *Rack) Reset(ctx context.Context, name string) error {
 	if !r.Powered(name) {
 		return fmt.Errorf("machine %s is off: lab power on %s", name, name)
 	}
-	return monitor(ctx, filepath.Join(r.machineDir(name), monitorSocket), "system_reset")
+	return monitor(ctx, r.monitorSocket(name), "system_reset")
 }
 
 // monitor sends one command over QEMU's monitor protocol (QMP): a greeting, the

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 )
 
 // Debian's firmware files.
@@ -14,26 +13,25 @@ const (
 	biosROM  = "/usr/lib/ipxe/qemu/pxe-virtio.rom"
 )
 
-// The files in a machine's folder that QEMU makes. It runs there, so that the
-// sockets' paths are short.
-const (
-	consoleLog    = "console.log"
-	consoleSocket = "console.sock"
-	monitorSocket = "monitor.sock"
-)
+// consoleLog is the file in a machine's folder, where QEMU runs, with what the
+// serial port said.
+const consoleLog = "console.log"
+
+func (r *Rack) consoleSocket(machine string) string { return r.socket(machine + ".console") }
+func (r *Rack) monitorSocket(machine string) string { return r.socket(machine + ".monitor") }
 
 // arguments is QEMU's command line for m, run in the machine's folder. The
 // network comes before the disk at every boot, as an operator sets it in the
 // firmware.
-func (m Machine) arguments(accel Acceleration) []string {
+func (r *Rack) arguments(m Machine, accel Acceleration) []string {
 	args := append(m.board(accel),
 		"-name", m.Name,
 		"-uuid", m.UUID.String(),
 		"-m", fmt.Sprint(m.Memory), "-smp", fmt.Sprint(m.CPUs),
 		"-nodefaults", "-display", "none", "-vga", "none",
-		"-chardev", "socket,id=console,path="+consoleSocket+",server=on,wait=off,logfile="+consoleLog+",logappend=on",
+		"-chardev", "socket,id=console,path="+r.consoleSocket(m.Name)+",server=on,wait=off,logfile="+consoleLog+",logappend=on",
 		"-serial", "chardev:console",
-		"-qmp", "unix:"+monitorSocket+",server=on,wait=off",
+		"-qmp", "unix:"+r.monitorSocket(m.Name)+",server=on,wait=off",
 		"-netdev", "tap,id=net0,ifname="+m.tap()+",script=no,downscript=no",
 		"-drive", "if=none,id=disk0,file=disk.img,format=raw,cache=unsafe,discard=unmap",
 	)
@@ -111,10 +109,10 @@ func (r *Rack) PowerOn(ctx context.Context, name string) error {
 		return err
 	}
 	dir := r.machineDir(name)
-	for _, sock := range []string{consoleSocket, monitorSocket} {
-		_ = os.Remove(filepath.Join(dir, sock)) // left by a machine that lost its power; QEMU names any other trouble
+	for _, sock := range []string{r.consoleSocket(name), r.monitorSocket(name)} {
+		_ = os.Remove(sock) // left by a machine that lost its power; QEMU names any other trouble
 	}
-	return r.Start("machine-"+name, dir, nil, r.Inside(m.arguments(accel)...)...)
+	return r.Start("machine-"+name, dir, nil, r.Inside(r.arguments(m, accel)...)...)
 }
 
 // PowerOff takes the machine's power away at once: its disk and firmware

@@ -25,11 +25,15 @@ const (
 	bridge  = "rack0"
 )
 
-// A namespace's name is a file name, and unix sockets below Dir must stay under
-// the 108 bytes that the kernel has for their path.
+// A rack's name is part of file names.
 var rackName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
 
-const longestDir = 70
+// socketsDir is the folder for the unix sockets of r. The kernel has 108 bytes for a
+// socket's path, and Dir may be deep in somebody's home.
+func (r *Rack) socketsDir() string { return filepath.Join("/run", r.namespace()) }
+
+// socket is one of them.
+func (r *Rack) socket(name string) string { return filepath.Join(r.socketsDir(), name) }
 
 // ErrNotRoot tells that the caller may not make namespaces.
 var ErrNotRoot = errors.New("the rack needs root for its network namespace: run it through sudo")
@@ -43,9 +47,6 @@ func Open(base, name string, log *slog.Logger) (*Rack, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(dir) > longestDir {
-		return nil, fmt.Errorf("%s is too long for the sockets below it: name a shorter folder with --dir", dir)
-	}
 	return &Rack{Name: name, Dir: dir, Log: log}, nil
 }
 
@@ -54,8 +55,10 @@ func (r *Rack) Up(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		return ErrNotRoot
 	}
-	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
-		return err
+	for _, dir := range []string{r.Dir, r.socketsDir()} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
 	}
 	return r.makeNetwork(ctx)
 }
@@ -77,7 +80,7 @@ func (r *Rack) Down(ctx context.Context, purge bool) error {
 	for _, p := range r.processes() {
 		errs = append(errs, p.stop(ctx))
 	}
-	errs = append(errs, r.removeNetwork(ctx))
+	errs = append(errs, r.removeNetwork(ctx), os.RemoveAll(r.socketsDir()))
 	if purge {
 		errs = append(errs, os.RemoveAll(r.Dir))
 	}
