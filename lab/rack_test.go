@@ -99,8 +99,18 @@ func TestOpenRefusesBadNames(t *testing.T) {
 			t.Errorf("Open(%q) = nil error, want a refusal", name)
 		}
 	}
-	if _, err := Open("/tmp/"+strings.Repeat("d", 80), "a", testLog(t)); err == nil || !strings.Contains(err.Error(), "--dir") {
-		t.Errorf("Open with a long folder: %v, want the way out", err)
+}
+
+// The kernel has 108 bytes for the path of a unix socket.
+func TestSocketsFitWhereverTheRackIs(t *testing.T) {
+	r, err := Open("/tmp/"+strings.Repeat("d", 200), strings.Repeat("n", 31), testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{r.Socket(), r.consoleSocket("machine-123"), r.monitorSocket("machine-123")} {
+		if len(path) >= 108 {
+			t.Errorf("%s has %d bytes, too many for a socket", path, len(path))
+		}
 	}
 }
 
