@@ -114,7 +114,7 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	if err != nil {
 		return nil, err
 	}
-	d.tftp = &tftp.Server{Conn: ends.tftp, Files: tftpFiles, Log: part("tftp")}
+	d.tftp = &tftp.Server{Conn: ends.tftp, Files: tftpFiles, Log: part("tftp"), Done: func(t tftp.Transfer) { logTransfer(part("tftp"), t) }}
 	d.http = httpboot.NewHTTPServer(boots.Plain(), part("http"))
 	d.https = httpboot.NewHTTPServer(boots.Secure(), part("https"))
 	d.https.TLSConfig = authority.TLS()
@@ -123,6 +123,19 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 		Roles: cfg.roleNames(), Known: cfg.known(), GrantTTL: cfg.Deadlines.Admitted,
 	}
 	return d, nil
+}
+
+// logTransfer tells of a loader that was fetched, or was not: firmware shows at
+// most an error code of its own.
+func logTransfer(log *slog.Logger, t tftp.Transfer) {
+	level, text := slog.LevelInfo, "file sent"
+	switch {
+	case t.Probe:
+		level, text = slog.LevelDebug, "size told"
+	case t.Err != nil:
+		level, text = slog.LevelWarn, "file not sent"
+	}
+	log.Log(context.Background(), level, text, "peer", t.Peer, "file", t.File, "bytes", t.Bytes, "took", t.Took, "err", t.Err)
 }
 
 // run starts every part and waits until all have ended. The first that fails
