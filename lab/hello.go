@@ -91,10 +91,20 @@ func (r *Rack) hello(ctx context.Context, kernel, initrd string) (time.Duration,
 		return 0, err
 	}
 	defer run(context.WithoutCancel(ctx), "ip", "-n", r.namespace(), "link", "del", tap) //nolint:errcheck // goes with the namespace at the latest
+	// A machine without any disk is not a fair one: the agent waits for one to appear.
+	disk := r.path("hello.img")
+	if err := os.WriteFile(disk, nil, 0o600); err != nil {
+		return 0, err
+	}
+	defer os.Remove(disk)
+	if err := os.Truncate(disk, 2<<30); err != nil {
+		return 0, err
+	}
 	console := r.path("hello-console.log")
 	stop, start, err := r.direct(ctx, kernel, initrd, "console=ttyS0 provision.mac="+mac.String(), console,
 		"-netdev", "tap,id=net0,ifname="+tap+",script=no,downscript=no",
-		"-device", "virtio-net-pci,netdev=net0,romfile=,mac="+mac.String())
+		"-device", "virtio-net-pci,netdev=net0,romfile=,mac="+mac.String(),
+		"-drive", "if=none,id=disk0,file="+disk+",format=raw", "-device", "nvme,drive=disk0,serial=LAB-hello")
 	if err != nil {
 		return 0, err
 	}
