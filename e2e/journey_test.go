@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -26,7 +27,7 @@ func TestRack(t *testing.T) {
 		if j == nil {
 			return
 		}
-		checkJourney(t, j)
+		r.checkJourney(t, j)
 		m := r.machine(t, nvme.Name)
 		if n := r.grants(t, m); n != 1 {
 			t.Errorf("%d grants were taken, want 1", n)
@@ -41,7 +42,7 @@ func TestRack(t *testing.T) {
 		for _, m := range []lab.Machine{http, bios} {
 			wg.Go(func() {
 				if j := r.enroll(t, m); j != nil {
-					checkJourney(t, j)
+					r.checkJourney(t, j)
 				}
 			})
 		}
@@ -103,9 +104,17 @@ func TestRack(t *testing.T) {
 	t.Run("the whole rack loses its power", func(t *testing.T) { r.blackout(t, ready) })
 }
 
-// checkJourney holds a host's way against the journey of package host.
-func checkJourney(t *testing.T, j *lab.Journey) {
+// checkJourney holds a host's way against the journey of package host, and the
+// address of its firmware against that of its installed system.
+func (r *rig) checkJourney(t *testing.T, j *lab.Journey) {
 	t.Helper()
+	if j.Offered.IsValid() && j.Host.Address != j.Offered {
+		t.Errorf("%s was offered %s first and is Ready at %s", j.Host.Name, j.Offered, j.Host.Address)
+	}
+	argv := r.Inside("ping", "-c1", "-W5", "-n", j.Host.Address.String())
+	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		t.Errorf("%s is Ready and does not answer at %s: %v: %s", j.Host.Name, j.Host.Address, err, out)
+	}
 	var got []host.State
 	for _, c := range j.States {
 		got = append(got, c.State)

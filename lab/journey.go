@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os/exec"
 	"time"
 
@@ -17,6 +18,7 @@ type Journey struct {
 	Host      host.Host
 	PoweredOn time.Time
 	Seen      time.Time
+	Offered   netip.Addr // the first address that the appliance gave it, if it gave any by then
 	States    []Chapter // since the last admission
 }
 
@@ -77,7 +79,7 @@ func (r *Rack) Enroll(ctx context.Context, p Programs, m Machine, role string, o
 	if err != nil {
 		return nil, err
 	}
-	j.Seen = seen.FirstSeen
+	j.Seen, j.Offered = seen.FirstSeen, seen.Address
 	if err := r.Provision(ctx, p, out, progress, "enroll", m.Name, "--mac", m.MAC.String(), "--role", role); err != nil {
 		return nil, err
 	}

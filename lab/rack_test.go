@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"provision.internal/host"
 )
 
 // testRack is a rack that is up for one test.
@@ -144,12 +146,22 @@ func TestProbeGuestRunsUnderEmulation(t *testing.T) {
 // A machine keeps what it is through the loss of power, and resets when asked.
 func TestMachinePower(t *testing.T) {
 	r := testRack(t)
-	for _, need := range []string{"qemu-system-x86_64", ovmfCode, biosROM} {
+	for _, need := range []string{"qemu-system-x86_64", "dnsmasq", biosROM} {
 		if _, err := exec.LookPath(need); err != nil && !exists(need) {
 			t.Skipf("needs %s: make deps installs it", need)
 		}
 	}
 	ctx := t.Context()
+	// The card's ROM need not wait in vain for an address, a proxy and an IPv6 router.
+	if err := r.ip(ctx, "addr add fd77::1/64 dev "+bridge+" nodad"); err != nil {
+		t.Fatal(err)
+	}
+	argv := r.Inside("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file=", "--port=0",
+		"--dhcp-range=10.77.0.100,10.77.0.199", "--dhcp-leasefile="+r.path("leases"), "--no-ping", "--dhcp-option=encap:175,176,1b",
+		"--enable-ra", "--dhcp-range=fd77::,ra-only,64", "--ra-param="+bridge+",0,0")
+	if err := r.Start("dnsmasq", r.Dir, nil, argv...); err != nil {
+		t.Fatal(err)
+	}
 	m, err := r.Add(ctx, Machine{Name: "m1", Firmware: BIOS, Disk: Virtio})
 	if err != nil {
 		t.Fatal(err)
@@ -215,6 +227,35 @@ func waitConsole(t *testing.T, r *Rack, name, want string, times int) {
 			t.Fatalf("the console never said %q %d times:\n%s", want, times, strings.Join(lines, "\n"))
 		}
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// Journeys end at Ready, and their phases have no gaps.
+func TestPhasesAddUp(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
+	j := &Journey{PoweredOn: start, Seen: at(3), States: []Chapter{
+		{State: host.Admitted, Since: at(5)}, {State: host.Installing, Since: at(9)}, {State: host.Ready, Since: at(20)},
+	}}
+	j.Host.State, j.Host.Since = host.Ready, at(20)
+	var sum time.Duration
+	for _, p := range j.Phases() {
+		sum += p.Took
+	}
+	if sum != j.Took() || sum != 20*time.Second {
+		t.Errorf("the phases take %v, the journey %v, want 20s", sum, j.Took())
+	}
+}
+
+func TestConsoleMarks(t *testing.T) {
+	for line, mark := range map[string]bool{
+		"http://10.77.0.1/ipxe/52-54-00-ca-12-f3... ok":            scriptFetched.MatchString("http://10.77.0.1/ipxe/52-54-00-ca-12-f3... ok"),
+		"- runit: enter stage: /etc/runit/2":                       systemRuns.MatchString("- runit: enter stage: /etc/runit/2"),
+		"http://10.77.0.1/ipxe/52-54-00-ca-12-f3... no such thing": !scriptFetched.MatchString("http://10.77.0.1/ipxe/52-54-00-ca-12-f3... no such thing"),
+	} {
+		if !mark {
+			t.Errorf("%q is taken for something else", line)
+		}
 	}
 }
 

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 msg "Mounting pseudo-filesystems"
 mountpoint_missing() { ! grep -q " $1 " /proc/self/mounts; }
 [ -e /proc/self/mounts ] || mount -o nosuid,noexec,nodev -t proc proc /proc

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 msg "Checking and mounting the file systems"
 read -r root fstype <<EOF
 $(findmnt -n -o SOURCE,FSTYPE /)

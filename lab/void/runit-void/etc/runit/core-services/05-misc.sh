@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 msg "Setting up loopback, host name and clock"
 ip link set up dev lo
 [ -r /etc/hostname ] && read -r HOSTNAME </etc/hostname

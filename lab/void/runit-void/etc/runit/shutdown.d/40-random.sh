@@ -1,1 +1,2 @@
+# shellcheck shell=sh
 (umask 077 && head -c 512 /dev/urandom >/var/lib/random-seed)

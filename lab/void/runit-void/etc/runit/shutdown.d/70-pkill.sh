@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 msg "Sending TERM, then KILL to what is left"
 # -1 means everyone but init and this shell's session.
 kill -TERM -1 2>/dev/null

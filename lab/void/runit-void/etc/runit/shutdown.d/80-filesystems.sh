@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 msg "Unmounting file systems"
 swapoff -a
 umount -a -r -t nosysfs,noproc,nodevtmpfs,notmpfs
