@@ -19,7 +19,7 @@ type Journey struct {
 	PoweredOn time.Time
 	Seen      time.Time
 	Offered   netip.Addr // the first address that the appliance gave it, if it gave any by then
-	States    []Chapter // since the last admission
+	States    []Chapter  // since the last admission
 }
 
 // Chapter is the time that the host was in one state, as `provision host --json`
