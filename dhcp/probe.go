@@ -20,6 +20,10 @@ const (
 	arpWait  = 100 * time.Millisecond
 	echoWait = 400 * time.Millisecond
 
+	// probePace is the rest between two batches: 40,000 probes a second are
+	// more than a storm takes, and no flood to a switch.
+	probePace = 25 * time.Millisecond
+
 	// probeEvery is how often old verifications are looked for.
 	probeEvery = 10 * time.Second
 
@@ -70,7 +74,14 @@ func (p *prober) needed() {
 	}
 }
 
-// run probes until ctx ends.
+// batch is addresses that were asked for together.
+type batch struct {
+	asked, unasked []netip.Addr
+	due            time.Time // by when an owner has answered
+}
+
+// run probes until ctx ends. It does not wait for the answers to one batch
+// before it sends the next: a storm takes addresses faster than that.
 func (p *prober) run(ctx context.Context) error {
 	wait := arpWait
 	if p.network.Relayed {
@@ -78,31 +89,61 @@ func (p *prober) run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
+	var under []batch // oldest first
 	for {
-		p.server.mu.Lock()
-		addrs := p.network.table.candidates(time.Now())
-		p.server.mu.Unlock()
-		if len(addrs) == 0 {
-			select {
-			case <-ctx.Done():
+		under = p.concludeDue(under, time.Now())
+		if addrs := p.next(len(under) == 0); len(addrs) > 0 {
+			sent, err := p.probe(addrs)
+			under = append(under, batch{addrs[:sent], addrs[sent:], time.Now().Add(wait)})
+			rest := probePace
+			if err != nil {
+				p.server.failed(probeErrors, "probe pool addresses", p.link, err)
+				rest = wait + probePace
+			}
+			if !pause(ctx, rest) {
 				return nil
-			case <-p.wake:
-			case <-tick.C:
+			}
+			if err != nil {
+				under = p.concludeDue(under, time.Now())
+				if !pause(ctx, time.Second) {
+					return nil
+				}
 			}
 			continue
 		}
-		sent, err := p.probe(addrs)
-		if err != nil {
-			p.server.failed(probeErrors, "probe pool addresses", p.link, err)
+		var due <-chan time.Time
+		if len(under) > 0 {
+			due = time.After(time.Until(under[0].due))
 		}
-		if !pause(ctx, wait) {
+		select {
+		case <-ctx.Done():
 			return nil
-		}
-		p.conclude(addrs[:sent], addrs[sent:], time.Now())
-		if err != nil && !pause(ctx, time.Second) {
-			return nil
+		case <-p.wake:
+		case <-tick.C:
+		case <-due:
 		}
 	}
+}
+
+// next returns the addresses to ask for now. Old verifications are renewed only
+// when nothing is under way, since their addresses stay in stock meanwhile.
+func (p *prober) next(idle bool) []netip.Addr {
+	p.server.mu.Lock()
+	defer p.server.mu.Unlock()
+	if idle {
+		return p.network.table.candidates(time.Now())
+	}
+	return p.network.table.fill(time.Now())
+}
+
+// concludeDue concludes the batches that have had their time and returns the
+// others.
+func (p *prober) concludeDue(under []batch, now time.Time) []batch {
+	for len(under) > 0 && !under[0].due.After(now) {
+		p.conclude(under[0].asked, under[0].unasked, now)
+		under = under[1:]
+	}
+	return under
 }
 
 // probe asks who has addrs and returns how many it asked about.

@@ -46,9 +46,19 @@ func (t *table) advance() bool {
 }
 
 // candidates returns the addresses to probe now: those that would fill the
-// stock, never used ones first and then the least recently used, and the
-// stocked ones whose verification is old. The latter stay in stock meanwhile.
+// stock, and the stocked ones whose verification is old. The latter stay in
+// stock meanwhile.
 func (t *table) candidates(now time.Time) []netip.Addr {
+	addrs := t.fill(now)
+	for b := t.stock.front(); b != nil && len(addrs) < probeBatch && now.Sub(b.verified) >= verifyAgain; b = b.next {
+		addrs = append(addrs, addrOf(b.addr))
+	}
+	return addrs
+}
+
+// fill returns the addresses that would fill the stock, never used ones first
+// and then the least recently used.
+func (t *table) fill(now time.Time) []netip.Addr {
 	t.expire(now)
 	var addrs []netip.Addr
 	for t.stock.len()+t.probing < t.target && len(addrs) < probeBatch {
@@ -61,9 +71,6 @@ func (t *table) candidates(now time.Time) []netip.Addr {
 		t.leave(b)
 		b.state = probing
 		t.probing++
-		addrs = append(addrs, addrOf(b.addr))
-	}
-	for b := t.stock.front(); b != nil && len(addrs) < probeBatch && now.Sub(b.verified) >= verifyAgain; b = b.next {
 		addrs = append(addrs, addrOf(b.addr))
 	}
 	return addrs
