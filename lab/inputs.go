@@ -233,7 +233,7 @@ func (m *maker) xbps(context.Context) error {
 			files.add(xbps.Symlink("usr/bin/"+name, "xbps-install"))
 		}
 	}
-	return m.add("", xbps.Package{Pkgver: "xbps-0.60_1", Desc: "XBPS package system utilities", Depends: depends([]string{"base-files"})}, files)
+	return m.add("", xbps.Package{Pkgver: "xbps-0.60_1", Desc: "XBPS package system utilities", Depends: depends([]string{"glibc"})}, files)
 }
 
 // nomad makes Nomad's package, which Void has in nonfree.
@@ -251,7 +251,7 @@ func (m *maker) nomad(context.Context) error {
 		xbps.Directory("etc/nomad.d", 0o755),
 		xbps.Directory("var/lib/nomad", 0o700),
 	)
-	return m.add(nonfreePart, xbps.Package{Pkgver: "nomad-2.0.6_1", Desc: "Distributed, highly available scheduler", Depends: depends([]string{"base-files", "busybox"})}, files)
+	return m.add(nonfreePart, xbps.Package{Pkgver: "nomad-2.0.6_1", Desc: "Distributed, highly available scheduler", Depends: depends([]string{"glibc", "busybox"})}, files)
 }
 
 // add builds a package in a part of the repository and remembers its files.

@@ -163,7 +163,7 @@ func (b *Builder) write(w io.Writer, p Package, s Spec, list FileList, files []F
 		name  string
 		value any
 	}{{"./props.plist", props{p, p.Name(), p.Version()}}, {"./files.plist", list}} {
-		body, err := marshal(m.value)
+		body, err := MarshalPlist(m.value)
 		if err != nil {
 			return err
 		}

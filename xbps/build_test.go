@@ -246,3 +246,14 @@ func TestRepositoryRefusesWhatIsNotSigned(t *testing.T) {
 		t.Errorf("Open without a signature: %v, want ErrNotExist", err)
 	}
 }
+
+// xbps' parser refuses a whole index for one numeric character reference.
+func TestPlistsHaveNamedEntitiesOnly(t *testing.T) {
+	b, err := xbps.MarshalPlist(map[string]string{"short_desc": "somebody's \"tool\" <&>\tand\nmore"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "somebody&apos;s &quot;tool&quot; &lt;&amp;&gt;\tand\nmore"; !strings.Contains(string(b), want) || strings.Contains(string(b), "&#") {
+		t.Errorf("MarshalPlist = %s, want %s in it", b, want)
+	}
+}

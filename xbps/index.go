@@ -93,7 +93,7 @@ func member(t *tar.Reader, want string) ([]byte, error) {
 // Write writes x in the form that ReadIndex and XBPS read, compressed with zstd. The
 // same index gives the same bytes.
 func (x *Index) Write(w io.Writer) error {
-	index, err := marshal(x.Packages)
+	index, err := MarshalPlist(x.Packages)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (x *Index) Write(w io.Writer) error {
 			return err
 		}
 		f.SignatureType = "rsa"
-		if meta, err = marshal(f); err != nil {
+		if meta, err = MarshalPlist(f); err != nil {
 			return err
 		}
 	}

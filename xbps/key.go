@@ -84,7 +84,7 @@ func (k Key) Marshal() (name string, content []byte, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	content, err = marshal(f)
+	content, err = MarshalPlist(f)
 	return k.Fingerprint() + ".plist", content, err
 }
 

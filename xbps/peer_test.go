@@ -38,7 +38,7 @@ func realXBPS(t *testing.T) func(program string, args ...string) (string, int) {
 func TestRealInstallAcceptsWhatBuilderMakes(t *testing.T) {
 	run := realXBPS(t)
 	b := builder(t)
-	bar := xbps.Spec{Package: xbps.Package{Pkgver: "bar-1.0_1", Arch: "noarch", Desc: "Another"}}
+	bar := xbps.Spec{Package: xbps.Package{Pkgver: "bar-1.0_1", Arch: "noarch", Desc: "Another's \"bar\" <&>"}}
 	for _, s := range []xbps.Spec{sample(), bar} {
 		if _, err := b.Add(s); err != nil {
 			t.Fatal(err)

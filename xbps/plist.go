@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"howett.net/plist"
 )
@@ -61,11 +62,16 @@ func checkNesting(b []byte) error {
 	}
 }
 
-// marshal encodes v in the form that XBPS reads.
-func marshal(v any) ([]byte, error) {
+// MarshalPlist encodes v in the form that XBPS reads.
+func MarshalPlist(v any) ([]byte, error) {
 	b, err := plist.MarshalIndent(v, plist.XMLFormat, "\t")
 	if err != nil {
 		return nil, fmt.Errorf("property list: %w", err)
 	}
-	return append(b, '\n'), nil
+	return []byte(namedEntities.Replace(string(b)) + "\n"), nil
 }
+
+// namedEntities replaces the numeric character references that the library
+// writes: xbps' parser (portableproplib) knows XML's five names only, and calls a
+// whole index with one apostrophe an invalid argument.
+var namedEntities = strings.NewReplacer("&#34;", "&quot;", "&#39;", "&apos;", "&#x9;", "\t", "&#xA;", "\n", "&#xD;", "\r")

@@ -90,11 +90,11 @@ func (s *system) save() error {
 	for name, e := range s.packages {
 		all[name] = *e
 	}
-	b, err := plist.MarshalIndent(all, plist.XMLFormat, "\t")
+	b, err := xbps.MarshalPlist(all)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.file()+".new", append(b, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(s.file()+".new", b, 0o644); err != nil {
 		return err
 	}
 	return os.Rename(s.file()+".new", s.file())
