@@ -175,6 +175,35 @@ func TestFilesCarryTheRoleIntoNomad(t *testing.T) {
 	}
 }
 
+// The cluster's authority and the appliance's are different ones: neither may
+// take the other's place on an installed host, nor may any file be written twice.
+func TestFirstBootFilesAreApart(t *testing.T) {
+	sim := nomadtest.NewServer()
+	t.Cleanup(sim.Close)
+	cfg := testConfig(t, strings.Replace(minimal, "worker: {}", "worker: {nomad: {config: 'plugin \"docker\" {}'}}", 1))
+	dir := t.TempDir()
+	if _, err := httpboot.LoadAuthority(dir, nil, nil, time.Now); err != nil { // any authority will do for the cluster's
+		t.Fatal(err)
+	}
+	cfg.Nomad.Address, cfg.Nomad.CA = sim.URL, filepath.Join(dir, "ca.pem")
+	cluster, err := nomad.New(cfg.Nomad, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &plans{cfg: cfg, cluster: cluster}
+	files, err := p.files(t.Context(), admitted())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{installer.HostKey: true, installer.HostCertificate: true, installer.HostCA: true}
+	for _, f := range files {
+		if seen[f.Path] {
+			t.Errorf("%s is written twice at the first boot", f.Path)
+		}
+		seen[f.Path] = true
+	}
+}
+
 func TestKitWaitsFailsAndBoots(t *testing.T) {
 	k := &kits{cfg: testConfig(t, strings.Replace(minimal, "images: {", "images: {cmdline: console=ttyS0, ", 1)), ca: []byte("CA"), log: testLog(t)}
 	if _, err := k.kit(boot.UEFIx64); !errors.Is(err, httpboot.ErrAssembling) {

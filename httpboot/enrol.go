@@ -36,7 +36,7 @@ func (s *Server) enrol(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("files for %s: %w", h.Label(), err)
 	}
-	certificate, err := s.Authority.issue(request, h.Role, s.Now())
+	certificate, err := s.Authority.issue(request, h.Role, s.HostNames, s.Now())
 	if err != nil {
 		return fmt.Errorf("certificate for %s: %w", h.Label(), err)
 	}

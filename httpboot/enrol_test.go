@@ -77,8 +77,8 @@ func TestEnrol(t *testing.T) {
 			t.Fatal("the answer has no authority")
 		}
 		_, err = cert.Verify(x509.VerifyOptions{Roots: roots, DNSName: "n1", CurrentTime: t0, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-		if err != nil || cert.Subject.CommonName != "n1" || cert.IsCA || !slices.Equal(cert.DNSNames, []string{"n1"}) || !slices.Equal(cert.Subject.OrganizationalUnit, []string{"worker"}) {
-			t.Errorf("certificate of %v for %q: %v, want it valid for n1 alone", cert.Subject, cert.DNSNames, err)
+		if err != nil || cert.Subject.CommonName != "n1" || cert.IsCA || !slices.Equal(cert.DNSNames, []string{"n1", "client.global.nomad"}) || !slices.Equal(cert.Subject.OrganizationalUnit, []string{"worker"}) {
+			t.Errorf("certificate of %v for %q: %v, want it valid for n1, a client of the cluster, alone", cert.Subject, cert.DNSNames, err)
 		}
 		if len(answer.Files) != 1 || answer.Files[0].Path != "/etc/nomad.d/client.hcl" {
 			t.Errorf("files = %+v, want those of Files", answer.Files)

@@ -69,7 +69,7 @@ func newRig(t testing.TB) *rig {
 		t.Fatal(err)
 	}
 	r.Server = &Server{
-		Hosts: st, History: st, Authority: authority,
+		Hosts: st, History: st, Authority: authority, HostNames: []string{"client.global.nomad"},
 		Images:     folder(t.TempDir()),
 		Loaders:    fstest.MapFS{"snponly.efi": {Data: bytes.Repeat([]byte("MZ"), 4096), ModTime: t0}, "sub/x": {Data: []byte("x")}},
 		Repository: t.TempDir(),

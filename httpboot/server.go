@@ -56,6 +56,7 @@ type Server struct {
 	HTTP       string // the plain server's URL as machines reach it, without a final slash
 	HTTPS      string // the secure server's
 	Authority  *Authority
+	HostNames  []string // in the certificate of every host, beside its own name
 
 	// Kit says what the installer boots with on p. ErrAssembling makes the machine
 	// ask again; any other error sends it to its disk.

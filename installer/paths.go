@@ -12,7 +12,7 @@ const (
 
 	HostKey         = "/etc/nomad.d/tls/host.key" // made by the machine itself, 0600
 	HostCertificate = "/etc/nomad.d/tls/host.pem"
-	HostCA          = "/etc/nomad.d/tls/ca.pem"
+	HostCA          = "/etc/provision/ca.pem" // the appliance's authority, which signed it; Nomad's is another one
 
 	NomadService = "nomad"
 	EnrolledMark = "/var/lib/provision/enrolled"

@@ -19,7 +19,7 @@ import (
 const (
 	ConfigDir  = "/etc/nomad.d"
 	DataDir    = "/var/lib/nomad"
-	HostCA     = ConfigDir + "/tls/ca.pem"
+	ClusterCA  = ConfigDir + "/tls/ca.pem"           // the authority of the cluster's servers
 	introToken = DataDir + "/client/intro_token.jwt" // read by itself at the client's start
 )
 
@@ -100,10 +100,10 @@ func (c Config) ClientConfig(h Client) ([]File, error) {
 		yes(tls, "http", true)
 		yes(tls, "rpc", true)
 		yes(tls, "verify_server_hostname", true)
-		text(tls, "ca_file", HostCA)
+		text(tls, "ca_file", ClusterCA)
 		text(tls, "cert_file", h.Certificate)
 		text(tls, "key_file", h.Key)
-		files = append(files, File{HostCA, 0o644, string(ca)})
+		files = append(files, File{ClusterCA, 0o644, string(ca)})
 	}
 	files = append(files, File{ConfigDir + "/client.hcl", 0o640, string(hclwrite.Format(file.Bytes()))})
 	if h.Token != "" {

@@ -49,6 +49,10 @@ func (c Config) serverName() string {
 	return "server." + c.region() + ".nomad"
 }
 
+// ClientNames are the names that servers which verify names ask of the
+// certificate of every client, beside the host's own.
+func (c Config) ClientNames() []string { return []string{"client." + c.region() + ".nomad"} }
+
 // Validate reports every fault at once. Each message begins with the key's
 // path; path is the section's own, without a final dot.
 func (c Config) Validate(path string) error {
