@@ -6,3 +6,11 @@ func LimitRootfs(n int64) (restore func()) {
 	maxRootfs = n
 	return func() { maxRootfs = old }
 }
+
+// LimitNetboot sets the limits of a NETBOOT tarball and of its initrd, and
+// returns what sets them back.
+func LimitNetboot(tarball, initrd int64) (restore func()) {
+	oldTarball, oldInitrd := maxNetboot, maxInitrd
+	maxNetboot, maxInitrd = tarball, initrd
+	return func() { maxNetboot, maxInitrd = oldTarball, oldInitrd }
+}

@@ -38,6 +38,12 @@ func OpenTarball(r io.Reader, limit int64) (*Tarball, error) {
 func (t *Tarball) Next() (File, error) {
 	for {
 		h, err := t.tar.Next()
+		if err == io.EOF {
+			// What a compression checks comes after the archive's end.
+			if _, err := io.Copy(io.Discard, t.stream); err != nil {
+				return File{}, fmt.Errorf("after its last file: %w", err)
+			}
+		}
 		if err != nil {
 			return File{}, err
 		}
