@@ -91,6 +91,9 @@ func (r *Rack) StartAppliance(ctx context.Context, p Programs, in *Inputs, confi
 	if err != nil {
 		return err
 	}
+	if err := r.use(in); err != nil {
+		return err
+	}
 	env := []string{
 		"PROVISION_SERVER_STATE=" + r.path("state"),
 		"PROVISION_SERVER_SOCKET=" + r.Socket(),

@@ -13,7 +13,6 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"provision.internal/xbps"
@@ -49,6 +48,9 @@ func fetchDebs(ctx context.Context, dir string, names []string) (*debs, error) {
 		if !exists(d.file[name]) {
 			missing = append(missing, name)
 		}
+		if err := d.removeOthers(name); err != nil {
+			return nil, err
+		}
 	}
 	for _, name := range names {
 		if d.file[name] == "" {
@@ -62,6 +64,18 @@ func fetchDebs(ctx context.Context, dir string, names []string) (*debs, error) {
 		return nil, fmt.Errorf("%w; when the mirror has newer packages than apt knows: apt-get update", err)
 	}
 	return d, nil
+}
+
+// removeOthers removes the other versions of a package.
+func (d *debs) removeOthers(name string) error {
+	all, err := filepath.Glob(filepath.Join(d.dir, name+"_*.deb"))
+	faults := []error{err}
+	for _, file := range all {
+		if file != d.file[name] {
+			faults = append(faults, os.Remove(file))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // uriLine is what apt-get download --print-uris says of a package: its URL, its
@@ -91,36 +105,6 @@ func (d *debs) version(name string) string {
 	version, _, _ = strings.Cut(version, "-")
 	version, _, _ = strings.Cut(version, "+")
 	return version + "_1"
-}
-
-// tree is a set of files by path.
-type tree map[string]xbps.File
-
-func (t tree) add(files ...xbps.File) {
-	for _, f := range files {
-		t[f.Path] = f
-	}
-}
-
-// merge adds all of other to t.
-func (t tree) merge(other tree) {
-	for name, f := range other {
-		t[name] = f
-	}
-}
-
-// files lists t in the order of its paths.
-func (t tree) files() []xbps.File {
-	var names []string
-	for name := range t {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	out := make([]xbps.File, len(names))
-	for i, name := range names {
-		out[i] = t[name]
-	}
-	return out
 }
 
 // read unpacks a package into memory, laid out as Void lays out its system:
@@ -194,30 +178,4 @@ func asVoid(name string) string {
 		}
 	}
 	return name
-}
-
-// pick returns the files that the patterns name: of path.Match, or a folder with
-// all below it when a pattern ends in a slash. A pattern that matches nothing is
-// an error: Debian has moved the file.
-func (t tree) pick(patterns []string) (tree, error) {
-	out := tree{}
-	for _, p := range patterns {
-		before := len(out)
-		for name, f := range t {
-			ok := strings.HasSuffix(p, "/") && strings.HasPrefix(name, p)
-			if !ok {
-				var err error
-				if ok, err = path.Match(p, name); err != nil {
-					return nil, fmt.Errorf("%s: %w", p, err)
-				}
-			}
-			if ok {
-				out.add(f)
-			}
-		}
-		if len(out) == before {
-			return nil, fmt.Errorf("nothing matches %s", p)
-		}
-	}
-	return out, nil
 }

@@ -63,17 +63,31 @@ func TestRootfsHasTheInstallersTools(t *testing.T) {
 
 func TestInputsAreMadeOnce(t *testing.T) {
 	in := testInputs(t)
-	before, err := os.Stat(in.Dir)
+	before, err := os.Stat(in.Rootfs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	again := testInputs(t)
-	after, err := os.Stat(again.Dir)
+	after, err := os.Stat(again.Rootfs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.Dir != in.Dir || !after.ModTime().Equal(before.ModTime()) {
-		t.Errorf("made again: %s at %v, then %s at %v", in.Dir, before.ModTime(), again.Dir, after.ModTime())
+	if *again != *in || !os.SameFile(before, after) {
+		t.Errorf("made again: %s at %v, then %s at %v", in.Rootfs, before.ModTime(), again.Rootfs, after.ModTime())
+	}
+}
+
+// XBPS installs no two packages with a file in common.
+func TestNoTwoPackagesHoldAFile(t *testing.T) {
+	m := maker{holders: map[string]string{}}
+	first, second := tree{}, tree{}
+	first.add(xbps.Directory("etc", 0o755), xbps.Regular("usr/lib/liblzma.so.5", 0o644, nil))
+	second.add(xbps.Directory("etc", 0o755), xbps.Symlink("usr/lib/liblzma.so.5", "liblzma.so.5.4"))
+	if err := m.hold("grub", first); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.hold("xbps", second); err == nil || !strings.Contains(err.Error(), "usr/lib/liblzma.so.5 is in the package grub already") {
+		t.Errorf("hold = %v, want the file and the package that has it", err)
 	}
 }
 

@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 
 	"provision.internal/xbps"
@@ -78,6 +80,10 @@ var recipes = []recipe{
 		conf: []string{"/etc/mke2fs.conf"},
 	},
 	{
+		name: "liblzma", desc: "XZ-format compression library", from: []string{"liblzma5"}, depends: []string{"glibc"},
+		take: []string{"usr/lib/liblzma.so.5*"},
+	},
+	{
 		name: "dosfstools", desc: "DOS filesystem tools", from: []string{"dosfstools"}, depends: []string{"glibc"},
 		take: []string{"usr/bin/mkfs.fat", "usr/bin/mkfs.vfat", "usr/bin/fsck.fat", "usr/bin/fsck.vfat"},
 	},
@@ -112,12 +118,12 @@ var recipes = []recipe{
 	},
 	{
 		name: "grub", desc: "GRand Unified Bootloader 2", own: true,
-		depends: []string{"util-linux", "busybox", "efibootmgr"}, // grub-install is linked with efibootmgr's libraries
-		from:    []string{"grub2-common", "grub-common", "grub-pc-bin", "libdevmapper1.02.1", "liblzma5"},
+		depends: []string{"util-linux", "busybox", "liblzma", "efibootmgr"}, // grub-install is linked with efibootmgr's libraries
+		from:    []string{"grub2-common", "grub-common", "grub-pc-bin", "libdevmapper1.02.1"},
 		take: []string{
 			"usr/bin/grub-install", "usr/bin/grub-mkconfig", "usr/bin/grub-probe", "usr/bin/grub-editenv", "usr/bin/grub-mkrelpath",
 			"usr/bin/grub-script-check", "usr/bin/grub-file", "usr/share/grub/grub-mkconfig_lib", "etc/grub.d/00_header", "etc/grub.d/10_linux",
-			"etc/grub.d/40_custom", "usr/lib/grub/grub-mkconfig_lib", "usr/lib/libdevmapper.so.1.02.1", "usr/lib/liblzma.so.5*",
+			"etc/grub.d/40_custom", "usr/lib/grub/grub-mkconfig_lib", "usr/lib/libdevmapper.so.1.02.1",
 			"usr/lib/grub/i386-pc/*.mod", "usr/lib/grub/i386-pc/*.lst", "usr/lib/grub/i386-pc/*.img", "usr/lib/grub/i386-pc/modinfo.sh",
 		},
 		dirs: []string{"boot/grub 0755", "usr/share/locale 0755"},
@@ -175,4 +181,17 @@ func debsWanted() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// octal reads the modes of recipes, which are constants.
+func octal(s string) fs.FileMode {
+	n, err := strconv.ParseUint(s, 8, 12)
+	if err != nil {
+		panic(err)
+	}
+	mode := fs.FileMode(n & 0o777)
+	if n&0o1000 != 0 {
+		mode |= fs.ModeSticky
+	}
+	return mode
 }
