@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 )
 
@@ -86,8 +85,13 @@ func cleanPath(name string) (string, error) {
 	if strings.ContainsRune(name, 0) {
 		return "", fmt.Errorf("path %q with a zero byte", name)
 	}
-	if slices.Contains(strings.Split(name, "/"), "..") {
-		return "", fmt.Errorf("path %q leaves the tree", name)
+	for part := range strings.SplitSeq(name, "/") {
+		switch {
+		case part == "..":
+			return "", fmt.Errorf("path %q leaves the tree", name)
+		case len(part) > maxComponent:
+			return "", fmt.Errorf("path with a name of %d bytes, which no file system has", len(part))
+		}
 	}
 	if name = path.Clean(name); name == "." {
 		return "", nil

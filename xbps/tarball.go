@@ -9,9 +9,12 @@ import (
 	"strings"
 )
 
-// maxEntries bounds the files of one tarball: what is remembered of each costs
-// memory.
-const maxEntries = 2 << 20
+// Bounds on one tarball: what is remembered of each file costs memory.
+const (
+	maxEntries   = 2 << 20
+	maxPaths     = 256 << 20 // bytes of all paths together
+	maxComponent = 255       // NAME_MAX of Linux
+)
 
 // Tarball reads a tar file from someone else, in any compression. It refuses
 // what would write outside of the tree that it is unpacked to, or make devices
@@ -20,21 +23,25 @@ type Tarball struct {
 	stream io.ReadCloser
 	tar    *tar.Reader
 	seen   map[string]fs.FileMode // type of what each path is
+	paths  int                    // bytes of them
+	left   int64                  // that files may still have
+	limit  int64
 }
 
-// OpenTarball reads r, which may become at most limit bytes when it is decompressed.
+// OpenTarball reads r, which may become at most limit bytes when it is decompressed,
+// holes in its files included.
 func OpenTarball(r io.Reader, limit int64) (*Tarball, error) {
 	stream, err := Decompress(r, limit)
 	if err != nil {
 		return nil, err
 	}
-	return &Tarball{stream: stream, tar: tar.NewReader(stream), seen: map[string]fs.FileMode{}}, nil
+	return &Tarball{stream: stream, tar: tar.NewReader(stream), seen: map[string]fs.FileMode{}, left: limit, limit: limit}, nil
 }
 
 // Next goes to the next file, io.EOF at the end. Errors are: an absolute
 // path or one with "..", a path through a symbolic link of the same tarball, a file
-// given twice, a hard link to anything but an earlier regular file, and a device,
-// pipe or socket. The tree's root is skipped.
+// given twice, a hard link to anything but an earlier regular file, a device,
+// pipe or socket, and more or larger files than the limits allow. The tree's root is skipped.
 func (t *Tarball) Next() (File, error) {
 	for {
 		h, err := t.tar.Next()
@@ -65,7 +72,11 @@ func (t *Tarball) file(h *tar.Header) (File, error) {
 	f := File{Path: name, UID: h.Uid, GID: h.Gid, Mode: h.FileInfo().Mode() &^ fs.ModeType}
 	switch h.Typeflag {
 	case tar.TypeReg:
-		f.Size = h.Size
+		// A sparse file says a size for which no bytes need come.
+		if f.Size = h.Size; f.Size > t.left {
+			return File{}, fmt.Errorf("more than %d bytes when decompressed", t.limit)
+		}
+		t.left -= f.Size
 	case tar.TypeDir:
 		f.Mode |= fs.ModeDir
 	case tar.TypeSymlink:
@@ -92,6 +103,9 @@ func (t *Tarball) file(h *tar.Header) (File, error) {
 func (t *Tarball) remember(f File) error {
 	if len(t.seen) >= maxEntries {
 		return fmt.Errorf("more than %d files", maxEntries)
+	}
+	if t.paths += len(f.Path); t.paths > maxPaths {
+		return fmt.Errorf("the paths alone have more than %d bytes", maxPaths)
 	}
 	for i, c := range f.Path {
 		if c != '/' {

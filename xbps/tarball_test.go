@@ -4,7 +4,9 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -70,11 +72,45 @@ func TestTarballRefuses(t *testing.T) {
 		"the root as a file":      {[]tar.Header{{Name: ".", Typeflag: tar.TypeSymlink, Linkname: "x"}}, "root"},
 		"more than the limit":     {[]tar.Header{{Name: "a", Typeflag: tar.TypeReg, Size: 2 << 20}, {Name: "b", Typeflag: tar.TypeReg}}, "when decompressed"},
 		"a path that is too long": {[]tar.Header{{Name: strings.Repeat("a/", 3000) + "a", Typeflag: tar.TypeReg}}, "path of"},
+		"a name that is too long": {[]tar.Header{{Name: "etc/" + strings.Repeat("a", 300), Typeflag: tar.TypeReg}}, "name of 300 bytes"},
 		"a link without a target": {[]tar.Header{{Name: "a", Typeflag: tar.TypeSymlink}}, "without a target"},
 	} {
 		if n, err := last(tarOf(t, c.headers...)); err == nil || errors.Is(err, io.EOF) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %d files, %v; want %q", name, n, err, c.want)
 		}
+	}
+}
+
+// A sparse file of the POSIX format has a size of its own saying: a few bytes of
+// tarball would otherwise unpack to any number of zeros.
+func TestTarballRefusesSparseBomb(t *testing.T) {
+	record := func(key, value string) string {
+		n := len(key) + len(value) + 3
+		for n != len(key)+len(value)+3+len(strconv.Itoa(n)) {
+			n++
+		}
+		return strconv.Itoa(n) + " " + key + "=" + value + "\n"
+	}
+	pax := record("GNU.sparse.major", "1") + record("GNU.sparse.minor", "0") + record("GNU.sparse.name", "zeros") + record("GNU.sparse.realsize", "1099511627776")
+	var b []byte
+	for _, part := range []struct {
+		kind byte
+		body string
+	}{{'x', pax}, {'0', "1\n0\n0\n" + strings.Repeat("\x00", 506)}} {
+		one := tarOf(t, tar.Header{Name: "f", Typeflag: tar.TypeReg, Size: int64(len(part.body))})
+		one = one[:len(one)-1024] // without the end of the archive
+		one[156] = part.kind
+		copy(one[512:], part.body)
+		copy(one[148:], "        ")
+		sum := 0
+		for _, c := range one[:512] {
+			sum += int(c)
+		}
+		copy(one[148:], fmt.Sprintf("%06o\x00 ", sum))
+		b = append(b, one...)
+	}
+	if n, err := last(b); n != 0 || err == nil || !strings.Contains(err.Error(), "zeros") || !strings.Contains(err.Error(), "when decompressed") {
+		t.Errorf("%d files, %v; want the sparse file refused by name", n, err)
 	}
 }
 
