@@ -70,7 +70,7 @@ var foo = plist(`<dict>
 </dict>`)
 
 func TestReadIndexInEveryCompression(t *testing.T) {
-	key, err := os.ReadFile("testdata/keys/void-60ae.plist")
+	key, err := os.ReadFile("keys/void-60ae.plist")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func FuzzReadIndex(f *testing.F) {
 	f.Add([]byte(plist("<dict/>")), []byte("DEADBEEF"))
 	f.Add([]byte(plist("<dict><key>a</key><integer>-0x1</integer><key>b</key><date>2020</date></dict>")), []byte("<plist/>"))
 	f.Add([]byte("bplist00"), []byte("{ a = b; }"))
-	key, err := os.ReadFile("testdata/keys/void-3db9.plist")
+	key, err := os.ReadFile("keys/void-3db9.plist")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func TestFingerprint(t *testing.T) {
 		"void-60ae.plist": "60:ae:0c:d6:f0:95:17:80:bc:93:46:7a:89:af:a3:2d",
 		"void-3db9.plist": "3d:b9:c0:50:41:a7:68:4c:2e:2c:a9:a2:5a:04:b7:3f",
 	} {
-		b, err := os.ReadFile(filepath.Join("testdata/keys", file))
+		b, err := os.ReadFile(filepath.Join("keys", file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,9 +46,20 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
+func TestVoidKeys(t *testing.T) {
+	keys := xbps.VoidKeys()
+	for _, fingerprint := range []string{
+		"60:ae:0c:d6:f0:95:17:80:bc:93:46:7a:89:af:a3:2d", "3d:b9:c0:50:41:a7:68:4c:2e:2c:a9:a2:5a:04:b7:3f",
+	} {
+		if k, ok := keys[fingerprint]; !ok || k.Fingerprint() != fingerprint || len(keys) != 2 {
+			t.Errorf("VoidKeys() = %v, want Void's two, under their fingerprints", keys)
+		}
+	}
+}
+
 func TestLoadKeys(t *testing.T) {
 	dir := t.TempDir()
-	b, err := os.ReadFile("testdata/keys/void-60ae.plist")
+	b, err := os.ReadFile("keys/void-60ae.plist")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,4 +133,27 @@ func TestVerify(t *testing.T) {
 	if err := keys.Verify(k.Fingerprint(), other, signature); !errors.Is(err, xbps.ErrSignature) {
 		t.Errorf("another package: %v, want ErrSignature", err)
 	}
+}
+
+// FuzzParseKey looks for panics, and for keys that do not survive being written.
+func FuzzParseKey(f *testing.F) {
+	b, err := os.ReadFile("keys/void-60ae.plist")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte("<plist><dict/></plist>"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		k, err := xbps.ParseKey(b)
+		if err != nil {
+			return
+		}
+		_, content, err := k.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := xbps.ParseKey(content); err == nil && again.Fingerprint() != k.Fingerprint() {
+			t.Errorf("fingerprint %s, written and read again %s", k.Fingerprint(), again.Fingerprint())
+		}
+	})
 }

@@ -34,18 +34,25 @@ func OpenRepository(dir, arch string, keys Keys) (*Repository, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if err := index.trusted(keys); err != nil {
+	if err := index.Trusted(keys); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return &Repository{Dir: dir, Index: index, keys: keys}, nil
 }
 
-func (x *Index) trusted(keys Keys) error {
+// Trusted returns ErrKey, wrapped with what to do, unless the key that the repository
+// is signed with is one of keys.
+func (x *Index) Trusted(keys Keys) error {
 	if x.Key == nil {
 		return fmt.Errorf("%w: the repository is unsigned", ErrKey)
 	}
-	if fp := x.Key.Fingerprint(); keys[fp].Public == nil {
+	fp := x.Key.Fingerprint()
+	switch k, ok := keys[fp]; {
+	case !ok:
 		return fmt.Errorf("%w: %s; put its file among the trusted keys if it is right", ErrKey, fp)
+	// A fingerprint is an MD5: two keys can be made to share one.
+	case !k.Public.Equal(x.Key.Public):
+		return fmt.Errorf("%w: the repository's key has the fingerprint %s of a trusted one but is another", ErrKey, fp)
 	}
 	return nil
 }

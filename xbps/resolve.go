@@ -19,10 +19,13 @@ type Choice struct {
 // Resolve chooses the packages that wanted (names, patterns or pkgvers) needs on a system
 // that has installed, in the order of installation: what a package depends on
 // precedes it, as far as there is no circle. Repositories are asked in their order
-// and the first with a match wins; real packages come before virtual ones.
+// and the first with a match wins; real packages come before virtual ones. What another
+// chosen package replaces is left out.
 // All that is missing is reported at once.
 func Resolve(repositories []*Index, wanted []string, installed []Package) ([]Choice, error) {
-	r := &resolver{repositories: repositories, installed: installed, byName: map[string]bool{}}
+	r := &resolver{repositories: repositories, installed: installed}
+	// All that was asked for is chosen before any dependency is looked at, and so
+	// serves as one.
 	for _, w := range wanted {
 		if r.has(w) {
 			continue
@@ -32,24 +35,23 @@ func Resolve(repositories []*Index, wanted []string, installed []Package) ([]Cho
 			r.fault("%s: not found in repository pool", w)
 			continue
 		}
-		r.add(c, false)
+		r.choose(c)
 	}
-	// What was wanted by name is not automatic, even if a dependency came first.
+	for _, c := range r.chosen {
+		r.follow(c.Package, 1)
+	}
 	for i, c := range r.chosen {
-		if slices.ContainsFunc(wanted, func(w string) bool { return satisfies(c.Package, w) }) {
-			r.chosen[i].Automatic = false
-		}
+		r.chosen[i].Automatic = !slices.ContainsFunc(wanted, func(w string) bool { return satisfies(c.Package, w) })
 	}
+	r.replace()
 	r.conflicts()
-	return r.chosen, errors.Join(r.faults...)
+	return r.inOrder(), errors.Join(r.faults...)
 }
 
 type resolver struct {
 	repositories []*Index
 	installed    []Package
 	chosen       []Choice
-	byName       map[string]bool // the packages chosen or under way
-	underway     []Package       // those that wait for their dependencies
 	faults       []error
 }
 
@@ -57,29 +59,30 @@ func (r *resolver) fault(format string, a ...any) {
 	r.faults = append(r.faults, fmt.Errorf(format, a...))
 }
 
-// has reports whether dep is satisfied by what is installed, chosen or under way.
+// has reports whether dep is satisfied by what is installed or chosen.
 func (r *resolver) has(dep string) bool {
-	is := func(p Package) bool { return satisfies(p, dep) }
-	return slices.ContainsFunc(r.installed, is) || slices.ContainsFunc(r.underway, is) ||
-		slices.ContainsFunc(r.chosen, func(c Choice) bool { return is(c.Package) })
+	return slices.ContainsFunc(r.installed, func(p Package) bool { return satisfies(p, dep) }) ||
+		slices.ContainsFunc(r.chosen, func(c Choice) bool { return satisfies(c.Package, dep) })
 }
 
-// add chooses c after its dependencies.
-func (r *resolver) add(c Choice, automatic bool) {
-	name := c.Name()
-	if len(r.underway) >= maxChain {
-		r.fault("%s: a chain of more than %d dependencies", c.Pkgver, maxChain)
-		return
-	}
-	if r.byName[name] {
+func (r *resolver) choose(c Choice) bool {
+	if slices.ContainsFunc(r.chosen, func(other Choice) bool { return other.Name() == c.Name() }) {
 		r.fault("%s: another version of it is needed at the same time", c.Pkgver)
+		return false
+	}
+	r.chosen = append(r.chosen, c)
+	return true
+}
+
+// follow chooses what p depends on and is not there yet, and what that depends on.
+func (r *resolver) follow(p Package, depth int) {
+	if depth > maxChain {
+		r.fault("%s: a chain of more than %d dependencies", p.Pkgver, maxChain)
 		return
 	}
-	r.byName[name] = true
-	r.underway = append(r.underway, c.Package)
-	for _, dep := range c.Depends {
+	for _, dep := range p.Depends {
 		if _, ok := DependencyName(dep); !ok {
-			r.fault("%s depends on %q, which is no pattern", c.Pkgver, dep)
+			r.fault("%s depends on %q, which is no pattern", p.Pkgver, dep)
 			continue
 		}
 		if r.has(dep) {
@@ -87,14 +90,36 @@ func (r *resolver) add(c Choice, automatic bool) {
 		}
 		d, ok := r.find(dep)
 		if !ok {
-			r.fault("%s depends on %s: not found in repository pool", c.Pkgver, dep)
+			r.fault("%s depends on %s: not found in repository pool", p.Pkgver, dep)
 			continue
 		}
-		r.add(d, true)
+		if r.choose(d) {
+			r.follow(d.Package, depth+1)
+		}
 	}
-	r.underway = r.underway[:len(r.underway)-1]
-	c.Automatic = automatic
-	r.chosen = append(r.chosen, c)
+}
+
+// inOrder sorts what was chosen so that dependencies come first.
+func (r *resolver) inOrder() []Choice {
+	var sorted []Choice
+	visited := make([]bool, len(r.chosen))
+	var visit func(i int)
+	visit = func(i int) {
+		if visited[i] {
+			return
+		}
+		visited[i] = true
+		for _, dep := range r.chosen[i].Depends {
+			if j := slices.IndexFunc(r.chosen, func(c Choice) bool { return satisfies(c.Package, dep) }); j >= 0 {
+				visit(j)
+			}
+		}
+		sorted = append(sorted, r.chosen[i])
+	}
+	for i := range r.chosen {
+		visit(i)
+	}
+	return sorted
 }
 
 // find looks a dependency or a wanted package up in the repositories.
@@ -145,6 +170,22 @@ func matches(pkgver, dep string) bool {
 	}
 	name, _, ok := SplitPkgver(pkgver)
 	return ok && name == dep
+}
+
+// replace drops what a chosen package replaces: XBPS marks it for removal in the
+// same transaction.
+func (r *resolver) replace() {
+	replaced := func(p Package) bool {
+		return slices.ContainsFunc(r.chosen, func(by Choice) bool {
+			return by.Name() != p.Name() && slices.ContainsFunc(by.Replaces, func(pattern string) bool { return matches(p.Pkgver, pattern) })
+		})
+	}
+	gone := map[string]bool{}
+	for _, c := range r.chosen {
+		gone[c.Name()] = replaced(c.Package)
+	}
+	r.chosen = slices.DeleteFunc(r.chosen, func(c Choice) bool { return gone[c.Name()] })
+	r.installed = slices.DeleteFunc(slices.Clone(r.installed), replaced)
 }
 
 func (r *resolver) conflicts() {
