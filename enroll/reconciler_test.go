@@ -26,16 +26,9 @@ var _ Store = (*store.Store)(nil)
 
 func cluster(t *testing.T) *nomadtest.Server {
 	t.Helper()
-	s := new(nomadtest.Server)
-	s.Start()
+	s := nomadtest.NewServer()
 	t.Cleanup(s.Close)
 	return s
-}
-
-func join(t *testing.T, s *nomadtest.Server, c *nomadtest.Client) {
-	t.Helper()
-	c.Retry = 10 * time.Millisecond
-	t.Cleanup(s.Join(c))
 }
 
 // start runs a reconciler until the test, or the returned function, ends it.
@@ -70,11 +63,11 @@ func TestToReady(t *testing.T) {
 		r.Meta = func(h host.Host) map[string]string { return map[string]string{"COMMIT": "of " + h.Name} }
 	})
 	m.put(t, booted(1))
-	join(t, s, &nomadtest.Client{Name: "host1", ID: "7a780c47-390f-e4db-6dd9-10096b4b2ac9", Task: func(_ context.Context, task nomadtest.Task) nomadtest.Exit {
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", ID: "7a780c47-390f-e4db-6dd9-10096b4b2ac9", Task: func(_ context.Context, task nomadtest.Task) nomadtest.Exit {
 		meta.Store(task.Env["NOMAD_META_COMMIT"])
 		fmt.Fprintln(task.Stdout, "ok=12 changed=3")
 		return nomadtest.Exit{}
-	}})
+	}}))
 	h := m.await(t, mac(1), in(host.Ready))
 	if h.Node != "7a780c47-390f-e4db-6dd9-10096b4b2ac9" {
 		t.Errorf("node %q was stored, want the client's ID", h.Node)
@@ -95,10 +88,10 @@ func TestFailingJob(t *testing.T) {
 	s, m := cluster(t), newMemory()
 	start(t, s, m)
 	m.put(t, booted(1))
-	join(t, s, &nomadtest.Client{Name: "host1", Task: func(_ context.Context, task nomadtest.Task) nomadtest.Exit {
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", Task: func(_ context.Context, task nomadtest.Task) nomadtest.Exit {
 		fmt.Fprintln(task.Stderr, "no route to the mirror")
 		return nomadtest.Exit{Code: 4}
-	}})
+	}}))
 	h := m.await(t, mac(1), in(host.Failed))
 	for _, part := range []string{"task configure has failed: exit code 4", "its last line: no route to the mirror", "provision logs host1"} {
 		if !strings.Contains(h.Failure.Reason, part) {
@@ -128,7 +121,7 @@ func TestUnplacedJob(t *testing.T) {
 		r.Nomad = c
 	})
 	m.put(t, booted(1))
-	join(t, s, &nomadtest.Client{Name: "host1"})
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1"}))
 	h := m.await(t, mac(1), in(host.Failed))
 	if want := "cannot be placed: no ready node is in its datacenters"; !strings.Contains(h.Failure.Reason, want) {
 		t.Errorf("reason %q lacks %q", h.Failure.Reason, want)
@@ -176,13 +169,13 @@ func TestDeadlines(t *testing.T) {
 				test.change(&h)
 			}
 			if test.client != nil {
-				join(t, s, test.client)
+				t.Cleanup(s.Join(test.client))
 			}
 			m.put(t, h)
 			if test.doing != "" {
 				// Another host gets through, so that the cluster is known.
 				m.put(t, booted(2))
-				join(t, s, &nomadtest.Client{Name: "host2"})
+				t.Cleanup(s.Join(&nomadtest.Client{Name: "host2"}))
 				m.await(t, mac(2), in(host.Ready))
 				m.await(t, mac(1), func(h host.Host) bool { return strings.Contains(h.Progress.Text, test.doing) })
 			}
@@ -208,12 +201,12 @@ func TestLateJobIsStopped(t *testing.T) {
 	m.deadlines = map[host.State]time.Duration{host.Joined: time.Hour}
 	m.put(t, booted(1))
 	started, stopped := make(chan struct{}), make(chan struct{})
-	join(t, s, &nomadtest.Client{Name: "host1", Task: func(ctx context.Context, _ nomadtest.Task) nomadtest.Exit {
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", Task: func(ctx context.Context, _ nomadtest.Task) nomadtest.Exit {
 		close(started)
 		<-ctx.Done()
 		close(stopped)
 		return nomadtest.Exit{Code: 143}
-	}})
+	}}))
 	<-started
 	clock.Store(int64(2 * time.Hour))
 	if h := m.await(t, mac(1), in(host.Failed)); !strings.Contains(h.Failure.Reason, "after 2h0m0s in Joined the configuration job did not end") {
@@ -231,9 +224,9 @@ func TestRetryRunsAnew(t *testing.T) {
 	s, m := cluster(t), newMemory()
 	start(t, s, m)
 	var runs atomic.Int32
-	join(t, s, &nomadtest.Client{Name: "host1", Task: func(context.Context, nomadtest.Task) nomadtest.Exit {
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", Task: func(context.Context, nomadtest.Task) nomadtest.Exit {
 		return nomadtest.Exit{Code: int(2 - runs.Add(1))}
-	}})
+	}}))
 	m.put(t, booted(1))
 	m.await(t, mac(1), in(host.Failed))
 	_, err := m.Change(mac(1), "operator", "retry", func(h *host.Host) (err error) {
@@ -257,7 +250,7 @@ func TestGraceAfterStart(t *testing.T) {
 	h.Deadline = h.Since.Add(time.Hour)
 	m.put(t, h)
 	start(t, s, m, func(r *Reconciler) { r.Grace = time.Hour })
-	join(t, s, &nomadtest.Client{Name: "host1"})
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1"}))
 	m.await(t, mac(1), in(host.Ready))
 }
 
@@ -267,13 +260,13 @@ func TestRestartInTheMiddle(t *testing.T) {
 	s, m := cluster(t), newMemory()
 	var runs atomic.Int32
 	started, release := make(chan struct{}), make(chan struct{})
-	join(t, s, &nomadtest.Client{Name: "host1", Task: func(context.Context, nomadtest.Task) nomadtest.Exit {
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", Task: func(context.Context, nomadtest.Task) nomadtest.Exit {
 		if runs.Add(1) == 1 {
 			close(started)
 		}
 		<-release
 		return nomadtest.Exit{}
-	}})
+	}}))
 	stop := start(t, s, m)
 	m.put(t, booted(1))
 	<-started
@@ -295,9 +288,9 @@ func TestRetiredMeanwhile(t *testing.T) {
 	h := booted(1)
 	h.State, h.Since = host.Retired, time.Now().Add(time.Second)
 	m.put(t, h)
-	join(t, s, &nomadtest.Client{Name: "host1"})
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1"}))
 	m.put(t, booted(2))
-	join(t, s, &nomadtest.Client{Name: "host2"})
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host2"}))
 	m.await(t, mac(2), in(host.Ready))
 	if h := m.await(t, mac(1), in(host.Retired)); h.Node != "" {
 		t.Errorf("a retired host was given the node %s", h.Node)
@@ -332,7 +325,7 @@ func TestFaults(t *testing.T) {
 			start(t, s, m)
 			m.await(t, mac(1), func(h host.Host) bool { return h.Progress.Step == "node" })
 			test.before(s, m)
-			join(t, s, &nomadtest.Client{Name: "host1"})
+			t.Cleanup(s.Join(&nomadtest.Client{Name: "host1"}))
 			m.await(t, mac(1), in(host.Ready))
 		})
 	}
@@ -358,13 +351,13 @@ func TestManyHosts(t *testing.T) {
 		if n%every == 1 {
 			continue
 		}
-		join(t, s, &nomadtest.Client{Name: h.Name, HTTP: client, Task: func(context.Context, nomadtest.Task) nomadtest.Exit {
+		t.Cleanup(s.Join(&nomadtest.Client{Name: h.Name, HTTP: client, Task: func(context.Context, nomadtest.Task) nomadtest.Exit {
 			runs.Add(1)
 			if n%every == 0 {
 				return nomadtest.Exit{Code: 1}
 			}
 			return nomadtest.Exit{}
-		}})
+		}}))
 	}
 	changed, unwatch := st.Watch()
 	defer unwatch()

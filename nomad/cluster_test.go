@@ -56,12 +56,6 @@ func serve(t *testing.T, s *nomadtest.Server) *nomadtest.Server {
 	return s
 }
 
-func join(t *testing.T, s *nomadtest.Server, c *nomadtest.Client) {
-	t.Helper()
-	c.Retry = 10 * time.Millisecond
-	t.Cleanup(s.Join(c))
-}
-
 // within bounds a test that would otherwise hang; nothing is timed by it.
 func within(t *testing.T) context.Context {
 	t.Helper()
@@ -75,11 +69,11 @@ func TestRunJobSucceeds(t *testing.T) {
 	c := connect(t, s, testConfig(s))
 	var seen sync.Map
 	for _, name := range []string{"host1", "host2"} {
-		join(t, s, &nomadtest.Client{Name: name, Task: func(_ context.Context, task nomadtest.Task) nomadtest.Exit {
+		t.Cleanup(s.Join(&nomadtest.Client{Name: name, Task: func(_ context.Context, task nomadtest.Task) nomadtest.Exit {
 			seen.Store(name, task.Env["NOMAD_META_role"])
 			_, _ = task.Stdout.Write([]byte("\x1b[1mchanged\x1b[0m\nall done\n"))
 			return nomadtest.Exit{}
-		}})
+		}}))
 	}
 	if _, err := c.WaitNode(within(t), "host1"); err != nil {
 		t.Fatal(err)
@@ -162,7 +156,7 @@ func TestRunJobEnds(t *testing.T) {
 				}
 			}
 			c := connect(t, s, cfg)
-			join(t, s, &nomadtest.Client{Name: "host1", Task: test.task})
+			t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", Task: test.task}))
 			running := func(text string) {
 				if test.during != nil && strings.Contains(text, "runs") {
 					go func() {
@@ -210,13 +204,13 @@ func TestRunJobOnce(t *testing.T) {
 	var runs atomic.Int32
 	release := make(chan struct{})
 	started := make(chan struct{})
-	join(t, s, &nomadtest.Client{Name: "host1", Task: func(context.Context, nomadtest.Task) nomadtest.Exit {
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", Task: func(context.Context, nomadtest.Task) nomadtest.Exit {
 		if runs.Add(1) == 1 {
 			close(started)
 		}
 		<-release
 		return nomadtest.Exit{}
-	}})
+	}}))
 	killed, kill := context.WithCancel(t.Context())
 	gone := make(chan error)
 	go func() {
@@ -246,12 +240,12 @@ func TestStopJob(t *testing.T) {
 	s := serve(t, &nomadtest.Server{})
 	c := connect(t, s, testConfig(s))
 	started, stopped := make(chan struct{}), make(chan struct{})
-	join(t, s, &nomadtest.Client{Name: "host1", Task: func(ctx context.Context, _ nomadtest.Task) nomadtest.Exit {
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", Task: func(ctx context.Context, _ nomadtest.Task) nomadtest.Exit {
 		close(started)
 		<-ctx.Done()
 		close(stopped)
 		return nomadtest.Exit{Code: 137}
-	}})
+	}}))
 	result := make(chan error)
 	go func() {
 		_, err := c.RunJob(within(t), Job{Host: "host1", Attempt: "g1"})

@@ -24,7 +24,7 @@ import (
 func TestContract(t *testing.T) {
 	t.Run("simulated", func(t *testing.T) {
 		s := serve(t, &nomadtest.Server{Beat: time.Second})
-		join(t, s, &nomadtest.Client{Name: "host1", Task: execute})
+		t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", Task: nomadtest.RawExec{Dir: t.TempDir()}.Run}))
 		contract(t, s.URL)
 	})
 	t.Run("real", func(t *testing.T) {
@@ -34,28 +34,6 @@ func TestContract(t *testing.T) {
 		}
 		contract(t, realAgent(t, bin))
 	})
-}
-
-// execute runs a task as raw_exec does.
-func execute(ctx context.Context, task nomadtest.Task) nomadtest.Exit {
-	var args []string
-	list, _ := task.Config["args"].([]any)
-	for _, a := range list {
-		args = append(args, fmt.Sprint(a))
-	}
-	cmd := exec.CommandContext(ctx, fmt.Sprint(task.Config["command"]), args...)
-	cmd.Stdout, cmd.Stderr = task.Stdout, task.Stderr
-	for k, v := range task.Env {
-		cmd.Env = append(cmd.Env, k+"="+v)
-	}
-	var exit *exec.ExitError
-	switch err := cmd.Run(); {
-	case errors.As(err, &exit):
-		return nomadtest.Exit{Code: exit.ExitCode()}
-	case err != nil:
-		return nomadtest.Exit{Err: err.Error()}
-	}
-	return nomadtest.Exit{}
 }
 
 // realAgent starts a server and client in development mode.

@@ -50,12 +50,12 @@ func TestWaitNodeThroughFaults(t *testing.T) {
 				}
 			}
 			c := connect(t, s, cfg)
-			join(t, s, &nomadtest.Client{Name: "before"})
+			t.Cleanup(s.Join(&nomadtest.Client{Name: "before"}))
 			if _, err := c.WaitNode(within(t), "before"); err != nil {
 				t.Fatal(err)
 			}
 			test.fault(s)
-			join(t, s, &nomadtest.Client{Name: "host1"})
+			t.Cleanup(s.Join(&nomadtest.Client{Name: "host1"}))
 			if test.mend {
 				time.AfterFunc(2*quick.silence, s.Mend)
 			}
@@ -96,7 +96,7 @@ func TestDeniedStream(t *testing.T) {
 	if err := os.WriteFile(cfg.TokenFile, []byte("right"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	join(t, s, &nomadtest.Client{Name: "host1"})
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1"}))
 	if _, err := c.WaitNode(within(t), "host1"); err != nil {
 		t.Errorf("WaitNode with the token corrected: %v", err)
 	}
@@ -106,7 +106,7 @@ func TestDeniedStream(t *testing.T) {
 func TestWaitNodeSays(t *testing.T) {
 	s := serve(t, &nomadtest.Server{})
 	c := connect(t, s, testConfig(s))
-	join(t, s, &nomadtest.Client{Name: "host1", ID: "7a780c47-390f-e4db-6dd9-10096b4b2ac9"})
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", ID: "7a780c47-390f-e4db-6dd9-10096b4b2ac9"}))
 	if _, err := c.WaitNode(within(t), "host1"); err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestPurgeStale(t *testing.T) {
 	if err := c.PurgeStale(within(t), "host1", old.ID); err != nil {
 		t.Errorf("PurgeStale of nothing: %v", err)
 	}
-	join(t, s, &nomadtest.Client{Name: "host1"})
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1"}))
 	again, err := c.WaitNode(within(t), "host1")
 	if err != nil {
 		t.Fatal(err)
@@ -277,7 +277,7 @@ func TestEnrol(t *testing.T) {
 	if list, _, err := c.api.Nodes().List(nil); err != nil || len(list) != 0 {
 		t.Errorf("after the enrolment %d nodes are listed (%v), want none", len(list), err)
 	}
-	join(t, s, &nomadtest.Client{Name: "host1", Pool: "metal", Introduction: token})
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", Pool: "metal", Introduction: token}))
 	if _, err := c.WaitNode(within(t), "host1"); err != nil {
 		t.Fatal(err)
 	}
@@ -300,9 +300,9 @@ func TestIntroduce(t *testing.T) {
 	if err != nil || token == "" {
 		t.Fatalf("Introduce: %q, %v", token, err)
 	}
-	join(t, s, &nomadtest.Client{Name: "host2", Introduction: token}) // not its own
-	join(t, s, &nomadtest.Client{Name: "host3"})
-	join(t, s, &nomadtest.Client{Name: "host1", Introduction: token})
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host2", Introduction: token})) // not its own
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host3"}))
+	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", Introduction: token}))
 	if _, err := c.WaitNode(within(t), "host1"); err != nil {
 		t.Error(err)
 	}

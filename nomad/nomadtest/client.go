@@ -2,6 +2,7 @@ package nomadtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,10 +59,12 @@ type Exit struct {
 	Err  string // the driver's, when the task could not be started
 }
 
-// Join lets c join, as a machine in this process. The returned function makes it
-// fall silent, and waits until it has.
+// Join lets c join, as a machine in this process, which asks again sooner than
+// one far away. The returned function makes it fall silent, and waits until it
+// has.
 func (s *Server) Join(c *Client) (leave func()) {
 	c.Server = s.URL
+	c.Retry = cmp.Or(c.Retry, 10*time.Millisecond)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

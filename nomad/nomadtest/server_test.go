@@ -27,7 +27,6 @@ func cluster(t *testing.T, s *Server) *api.Client {
 
 func join(t *testing.T, s *Server, c *Client) (leave func()) {
 	t.Helper()
-	c.Retry = 10 * time.Millisecond
 	leave = s.Join(c)
 	t.Cleanup(leave)
 	return leave

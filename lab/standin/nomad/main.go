@@ -61,7 +61,7 @@ func agent(ctx context.Context, args []string, log *slog.Logger) error {
 		return err
 	}
 	c.Log = log
-	c.Task = executor{dir: filepath.Join(cfg.DataDir, "alloc")}.run
+	c.Task = nomadtest.RawExec{Dir: filepath.Join(cfg.DataDir, "alloc")}.Run
 	log.InfoContext(ctx, "agent starts", "host", c.Name, "node", c.ID, "peer", c.Server)
 	return c.Run(ctx)
 }

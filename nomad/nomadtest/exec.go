@@ -1,4 +1,4 @@
-package main
+package nomadtest
 
 import (
 	"context"
@@ -9,33 +9,32 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
-
-	"provision.internal/nomad/nomadtest"
 )
 
-// executor runs tasks as raw_exec does: as processes of the agent's own user,
-// with its environment.
-type executor struct {
-	dir string // the allocations' folders are below it
+// RawExec runs tasks as Nomad's driver of that name does: as processes of the
+// agent's own user, with its environment.
+type RawExec struct {
+	Dir string // the allocations' folders are below it
 }
 
-func (e executor) run(ctx context.Context, t nomadtest.Task) nomadtest.Exit {
+// Run is a Client's Task.
+func (e RawExec) Run(ctx context.Context, t Task) Exit {
 	if t.Driver != "raw_exec" {
-		return nomadtest.Exit{Err: "the stand-in has no driver " + t.Driver}
+		return Exit{Err: "there is no driver " + t.Driver + " but raw_exec"}
 	}
 	command, ok := t.Config["command"].(string)
 	if !ok || command == "" {
-		return nomadtest.Exit{Err: "missing command for raw_exec driver"}
+		return Exit{Err: "missing command for raw_exec driver"}
 	}
 	var args []string
 	list, _ := t.Config["args"].([]any)
 	for _, a := range list {
 		args = append(args, fmt.Sprint(a))
 	}
-	dir := filepath.Join(e.dir, t.Alloc, t.Name)
+	dir := filepath.Join(e.Dir, t.Alloc, t.Name)
 	for _, sub := range []string{"local", "secrets"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			return nomadtest.Exit{Err: err.Error()}
+			return Exit{Err: err.Error()}
 		}
 	}
 	cmd := exec.CommandContext(ctx, command, args...)
@@ -56,12 +55,12 @@ func (e executor) run(ctx context.Context, t nomadtest.Task) nomadtest.Exit {
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		return nomadtest.Exit{}
+		return Exit{}
 	case errors.As(err, &exit) && exit.Exited():
-		return nomadtest.Exit{Code: exit.ExitCode()}
+		return Exit{Code: exit.ExitCode()}
 	case errors.As(err, &exit):
 		status, _ := exit.Sys().(syscall.WaitStatus)
-		return nomadtest.Exit{Code: 128 + int(status.Signal())}
+		return Exit{Code: 128 + int(status.Signal())}
 	}
-	return nomadtest.Exit{Err: err.Error()}
+	return Exit{Err: err.Error()}
 }
