@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -48,8 +47,11 @@ type Image struct {
 // must read before its kernel starts is only the agent and the drivers that
 // find network and disks. The agent fetches the userland afterwards.
 func (s *Store) Assemble(ctx context.Context, in Inputs) (Image, error) {
-	s.assembling.Lock()
-	defer s.assembling.Unlock()
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return Image{}, err
+	}
+	defer unlock()
 	image, err := s.assemble(ctx, in)
 	if err != nil {
 		return Image{}, fmt.Errorf("installer image for %s: %w", in.Arch, err)
@@ -61,7 +63,7 @@ func (s *Store) assemble(ctx context.Context, in Inputs) (Image, error) {
 	if err := in.check(); err != nil {
 		return Image{}, err
 	}
-	parts, err := Open(filepath.Join(s.dir, "parts"))
+	parts, err := s.sub(partsDir)
 	if err != nil {
 		return Image{}, err
 	}

@@ -26,13 +26,13 @@ func TestAssemble(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if image.Arch != "x86_64" || image.Release != release {
+	if image.Arch != "x86_64" || image.Release != kernelRelease {
 		t.Errorf("image %+v", image)
 	}
 	if got := string(content(t, s, image.Kernel)); got != "the kernel" {
 		t.Errorf("kernel = %q", got)
 	}
-	const dir = "usr/lib/modules/" + release
+	const dir = "usr/lib/modules/" + kernelRelease
 	initrd := unpackInitrd(t, content(t, s, image.Initrd))
 	want := []string{
 		"dev", "etc", "etc/provision", "etc/provision/agent.json", "init", "lib", "proc", "root", "run", "sys", "tmp", "usr", "usr/lib", "usr/lib/modules", dir, dir + "/kernel",
@@ -279,7 +279,7 @@ func TestAssembleWithoutMergedUsr(t *testing.T) {
 		t.Fatal(err)
 	}
 	initrd := unpackInitrd(t, content(t, s, image.Initrd))
-	if _, ok := initrd["lib/modules/"+release+"/modules.dep"]; !ok || !strings.HasPrefix(initrd["lib"], "040755") {
+	if _, ok := initrd["lib/modules/"+kernelRelease+"/modules.dep"]; !ok || !strings.HasPrefix(initrd["lib"], "040755") {
 		t.Errorf("initrd has %v; want the modules in a folder lib", names(initrd))
 	}
 }

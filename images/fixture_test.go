@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"os"
@@ -29,7 +31,7 @@ var signer = sync.OnceValue(func() *rsa.PrivateKey {
 	return k
 })
 
-const release = "6.1.0-test"
+const kernelRelease = "6.1.0-test"
 
 // kernelFiles is a kernel with a few modules, in every compression that
 // distributions use.
@@ -53,11 +55,11 @@ func kernelFiles(t testing.TB, lib string) []xbps.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := lib + "/modules/" + release + "/"
+	dir := lib + "/modules/" + kernelRelease + "/"
 	file := func(name string, b []byte) xbps.File { return xbps.Regular(dir+name, 0o644, b) }
 	return []xbps.File{
-		xbps.Regular("boot/vmlinuz-"+release, 0o644, []byte("the kernel")),
-		xbps.Regular("boot/config-"+release, 0o644, []byte("CONFIG_X=y\n")),
+		xbps.Regular("boot/vmlinuz-"+kernelRelease, 0o644, []byte("the kernel")),
+		xbps.Regular("boot/config-"+kernelRelease, 0o644, []byte("CONFIG_X=y\n")),
 		file("modules.builtin", []byte("kernel/lib/builtin.ko\n")),
 		file("kernel/drivers/virtio/virtio.ko", elfModule("name=virtio\x00depends=builtin\x00")),
 		file("kernel/drivers/virtio/virtio_ring.ko.xz", squeeze(elfModule("depends=\x00"))),
@@ -245,4 +247,9 @@ func names(m map[string]string) []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+func sumOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }

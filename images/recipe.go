@@ -101,8 +101,5 @@ func writeJSON(name string, v any) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return fmt.Errorf("image store: %w", err)
 	}
-	if err := os.WriteFile(name+".new", b, 0o644); err != nil {
-		return fmt.Errorf("image store: %w", err)
-	}
-	return os.Rename(name+".new", name)
+	return writeFile(name, b)
 }

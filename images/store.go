@@ -28,15 +28,22 @@ type Blob struct {
 
 // Store is a folder of files that are named by the SHA-256 of their content.
 // A file is there whole or not at all, and one whose content is no longer what
-// its name says is never handed out. Safe for use by several goroutines of one process.
+// its name says is never handed out. Safe for use by several goroutines and
+// processes: Assemble, Pull and Collect wait for each other.
 type Store struct {
 	dir string
 
 	mu      sync.RWMutex
 	checked map[string]stamp // files whose content was found right
 
-	assembling sync.Mutex
+	used map[string]bool // recipes that the assembly under way needed
 }
+
+// Folders of a store that are stores themselves.
+const (
+	partsDir   = "parts"   // what images are joined of
+	releaseDir = "release" // files of Void's releases, as published
+)
 
 // stamp is what changes when someone writes to a file.
 type stamp struct {
@@ -45,22 +52,40 @@ type stamp struct {
 }
 
 // Open opens the store in dir, which is made if needed. What an interrupted
-// write left there is removed.
+// write left there is removed, unless another process may be writing it.
 func Open(dir string) (*Store, error) {
+	s, err := openStore(dir)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := s.tryLock()
+	if err != nil || lock == nil {
+		return s, err
+	}
+	defer lock.Close()
+	for _, sub := range []string{"", partsDir, releaseDir} {
+		left, err := filepath.Glob(filepath.Join(dir, sub, ".new-*"))
+		if err != nil {
+			return nil, fmt.Errorf("image store: %w", err)
+		}
+		for _, name := range left {
+			if err := os.Remove(name); err != nil {
+				return nil, fmt.Errorf("image store: %w", err)
+			}
+		}
+	}
+	return s, nil
+}
+
+func openStore(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("image store: %w", err)
 	}
-	left, err := filepath.Glob(filepath.Join(dir, ".new-*"))
-	if err != nil {
-		return nil, fmt.Errorf("image store: %w", err)
-	}
-	for _, name := range left {
-		if err := os.Remove(name); err != nil {
-			return nil, fmt.Errorf("image store: %w", err)
-		}
-	}
-	return &Store{dir: dir, checked: map[string]stamp{}}, nil
+	return &Store{dir: dir, checked: map[string]stamp{}, used: map[string]bool{}}, nil
 }
+
+// sub is one of the store's folders.
+func (s *Store) sub(name string) (*Store, error) { return openStore(filepath.Join(s.dir, name)) }
 
 // File opens the file with the given hash, for sendfile. Its content is checked
 // when it is first asked for and whenever the file has changed since. ErrMissing

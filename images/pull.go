@@ -1,0 +1,147 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"provision.internal/images/release"
+)
+
+// Release says where a release of Void's is and who signed it.
+type Release struct {
+	Name     string // 20250202
+	Key      string // minisign key of the operator's; empty means the pinned one
+	Upstream string // root of the mirror, such as https://repo-default.voidlinux.org
+}
+
+// Pull brings the ROOTFS tarball for arch into the store and returns its file name. The signed list
+// comes first, and nothing that it does not name is fetched. What is there
+// already is not fetched again, so that a site without network can go on.
+func (s *Store) Pull(ctx context.Context, r Release, arch string, f *Fetcher) (string, error) {
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if file, err := s.Pulled(r, arch); err == nil || !errors.Is(err, ErrMissing) {
+		return file, err
+	}
+	file, err := s.pull(ctx, r, arch, f)
+	if err != nil {
+		return "", fmt.Errorf("release %s: %w", r.Name, err)
+	}
+	return file, nil
+}
+
+func (s *Store) pull(ctx context.Context, r Release, arch string, f *Fetcher) (string, error) {
+	key, err := release.Key(r.Name, r.Key)
+	if err != nil {
+		return "", err
+	}
+	name, err := release.Rootfs(r.Name, arch)
+	if err != nil {
+		return "", err
+	}
+	files, err := s.sub(releaseDir)
+	if err != nil {
+		return "", err
+	}
+	base := strings.TrimRight(r.Upstream, "/") + "/" + release.Dir(r.Name) + "/"
+	list, err := f.small(ctx, base+release.SumsFile, release.MaxSums)
+	if err != nil {
+		return "", err
+	}
+	signature, err := f.small(ctx, base+release.SignatureFile, release.MaxSums)
+	if err != nil {
+		return "", err
+	}
+	sums, err := release.Verify(list, signature, key)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", base, err)
+	}
+	sum, err := sums.File(name)
+	if err != nil {
+		return "", err
+	}
+	// The list is kept before the file, so that a broken transfer has what
+	// to go on with; each of the two is only ever believed with the other.
+	err = errors.Join(writeFile(files.list(r.Name, release.SumsFile), list), writeFile(files.list(r.Name, release.SignatureFile), signature))
+	if err != nil {
+		return "", err
+	}
+	if err := files.fetch(ctx, f, base+name, sum); err != nil {
+		return "", err
+	}
+	return filepath.Join(files.dir, sum), nil
+}
+
+// Pulled returns the file name of the ROOTFS tarball for arch once its list's
+// signature, and its content, are found right. ErrMissing or ErrDamaged is wrapped
+// when it must be pulled.
+func (s *Store) Pulled(r Release, arch string) (string, error) {
+	sum, err := s.releaseSum(r, arch)
+	if err != nil {
+		return "", err
+	}
+	files, err := s.sub(releaseDir)
+	if err != nil {
+		return "", err
+	}
+	f, err := files.File(sum)
+	if errors.Is(err, ErrDamaged) {
+		return "", fmt.Errorf("%w: %w", ErrMissing, err)
+	}
+	if err != nil {
+		return "", err
+	}
+	return f.Name(), f.Close()
+}
+
+// releaseSum is the SHA-256 of the ROOTFS tarball by the list that was pulled.
+func (s *Store) releaseSum(r Release, arch string) (string, error) {
+	key, err := release.Key(r.Name, r.Key)
+	if err != nil {
+		return "", err
+	}
+	name, err := release.Rootfs(r.Name, arch)
+	if err != nil {
+		return "", err
+	}
+	files, err := s.sub(releaseDir)
+	if err != nil {
+		return "", err
+	}
+	list, err := os.ReadFile(files.list(r.Name, release.SumsFile))
+	if err == nil {
+		var signature []byte
+		if signature, err = os.ReadFile(files.list(r.Name, release.SignatureFile)); err == nil {
+			var sums release.Sums
+			if sums, err = release.Verify(list, signature, key); err == nil {
+				return sums.File(name)
+			}
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("%w: %s of release %s; run provision images pull", ErrMissing, name, r.Name)
+	case errors.Is(err, release.ErrSignature), errors.Is(err, release.ErrSums):
+		// Changed since it was pulled, or pulled with another key.
+		return "", fmt.Errorf("%w: %w", ErrMissing, err)
+	}
+	return "", err
+}
+
+// list is where a file of a release's signed list is kept.
+func (s *Store) list(name, file string) string { return filepath.Join(s.dir, name+"-"+file) }
+
+func writeFile(name string, b []byte) error {
+	if err := os.WriteFile(name+".new", b, 0o644); err != nil {
+		return fmt.Errorf("image store: %w", err)
+	}
+	return os.Rename(name+".new", name)
+}
