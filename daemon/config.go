@@ -116,6 +116,9 @@ func (c *Config) resolve(base string) {
 	}
 	for name, role := range c.Roles {
 		role.Job = absolute(base, role.Job)
+		if role.LUKS != nil {
+			role.LUKS.PassphraseFile = absolute(base, role.LUKS.PassphraseFile)
+		}
 		c.Roles[name] = role
 	}
 	for p, f := range c.Images.Loaders {

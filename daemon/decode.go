@@ -78,6 +78,9 @@ func (f Fault) follows(unread Fault) bool {
 // unknown adds the keys of value that t has not. mapstructure does not tell
 // them where another key cannot be read.
 func (fs *Faults) unknown(path string, value any, t reflect.Type) {
+	if t.Kind() == reflect.Pointer { // a section that may be missing
+		t = t.Elem()
+	}
 	switch v := value.(type) {
 	case []any:
 		if t.Kind() == reflect.Slice {
@@ -156,6 +159,8 @@ func readNumber(from, to reflect.Type, value any) (any, error) {
 		return value, nil
 	}
 	switch {
+	case to == reflect.TypeFor[installer.Amount]():
+		return readText(reflect.TypeFor[string](), to, fmt.Sprint(value))
 	case to == reflect.TypeFor[time.Duration]() && value != 0:
 		return nil, fmt.Errorf("%v has no unit: write 90s, 15m or 24h", value)
 	case to.Kind() == reflect.String:

@@ -115,26 +115,26 @@ func TestPlanRefusesAnotherDisk(t *testing.T) {
 	small, large := host.Disk{Name: "sda", Serial: "SMALL", Size: 10e9}, host.Disk{Name: "sdb", Serial: "LARGE", Size: 10e12}
 	p := &plans{cfg: testConfig(t, strings.Replace(minimal, "worker: {}", "worker: {disk: smallest}", 1))}
 	h := admitted(small, large)
-	if d, err := p.target(h); err != nil || d.Serial != "SMALL" {
+	if d, err := p.targets(h); err != nil || host.DiskIDs(d) != "SMALL" {
 		t.Fatalf("target = %+v, %v; want the smallest disk", d, err)
 	}
-	plan, err := p.plan(h, small)
+	plan, err := p.plan(h, []host.Disk{small})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if plan.Disk.Serial != "SMALL" || !slices.Equal(plan.Repository, []string{"http://10.77.0.1/void/"}) {
-		t.Errorf("plan is for disk %q from %v, want SMALL from the appliance", plan.Disk.Serial, plan.Repository)
+	if plan.Disks[0].Serial != "SMALL" || !slices.Equal(plan.Repository, []string{"http://10.77.0.1/void/"}) {
+		t.Errorf("plan is for disk %q from %v, want SMALL from the appliance", plan.Disks[0].Serial, plan.Repository)
 	}
-	if _, err := p.plan(h, large); !errors.Is(err, installer.ErrPlan) {
+	if _, err := p.plan(h, []host.Disk{large}); !errors.Is(err, installer.ErrPlan) {
 		t.Errorf("plan for the other disk: %v, want ErrPlan", err)
 	}
 	h.Role = "gone"
-	if _, err := p.plan(h, small); err == nil || !strings.Contains(err.Error(), `"gone"`) {
+	if _, err := p.plan(h, []host.Disk{small}); err == nil || !strings.Contains(err.Error(), `"gone"`) {
 		t.Errorf("plan for a role that was removed: %v, want it named", err)
 	}
 	h = admitted(small)
 	h.Inventory = nil
-	if _, err := p.target(h); !errors.Is(err, installer.ErrPlan) {
+	if _, err := p.targets(h); !errors.Is(err, installer.ErrPlan) {
 		t.Errorf("target without an inventory: %v, want ErrPlan", err)
 	}
 }

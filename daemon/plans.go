@@ -1,9 +1,12 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -20,37 +23,41 @@ type plans struct {
 	cluster *nomad.Cluster
 }
 
-// target is the disk that an install of h writes.
-func (p *plans) target(h host.Host) (host.Disk, error) {
+// targets are the disks that an install of h writes.
+func (p *plans) targets(h host.Host) ([]host.Disk, error) {
 	role, err := p.role(h)
 	if err != nil {
-		return host.Disk{}, err
+		return nil, err
 	}
 	if h.Inventory == nil {
-		return host.Disk{}, fmt.Errorf("%s: %w: its hardware is not known", h.Label(), installer.ErrPlan)
+		return nil, fmt.Errorf("%s: %w: its hardware is not known", h.Label(), installer.ErrPlan)
 	}
-	return role.Target(h, *h.Inventory)
+	return role.Targets(h, *h.Inventory)
 }
 
-// plan is what the agent on h does to disk, which must be the target: an agent
+// plan is what the agent on h does to disks, which must be the targets: an agent
 // does not choose what it wipes.
-func (p *plans) plan(h host.Host, disk host.Disk) (installer.Plan, error) {
-	target, err := p.target(h)
+func (p *plans) plan(h host.Host, disks []host.Disk) (installer.Plan, error) {
+	targets, err := p.targets(h)
 	if err != nil {
 		return installer.Plan{}, err
 	}
-	if target.ID() != disk.ID() {
-		return installer.Plan{}, fmt.Errorf("%s: %w: it asks for disk %s, its role means %s", h.Label(), installer.ErrPlan, disk.ID(), target.ID())
+	if want, asked := host.DiskIDs(targets), host.DiskIDs(disks); want != asked {
+		return installer.Plan{}, fmt.Errorf("%s: %w: it asks for disk %s, its role means %s", h.Label(), installer.ErrPlan, asked, want)
 	}
 	role, err := p.role(h)
 	if err != nil {
 		return installer.Plan{}, err
+	}
+	passphrase, err := passphraseOf(role)
+	if err != nil {
+		return installer.Plan{}, fmt.Errorf("%s: %w: %w", h.Label(), installer.ErrPlan, err)
 	}
 	keys, err := keyFiles(p.cfg.Images.Keys)
 	if err != nil {
 		return installer.Plan{}, fmt.Errorf("package keys for %s: %w", h.Label(), err)
 	}
-	site := installer.Site{Arch: p.cfg.Images.Arch, Keys: keys}
+	site := installer.Site{Arch: p.cfg.Images.Arch, Keys: keys, Passphrase: passphrase}
 	for _, sub := range p.cfg.Images.subfolders() {
 		site.Repositories = append(site.Repositories, p.cfg.Server.httpURL()+boot.RepoPath+sub)
 	}
@@ -63,6 +70,32 @@ func (p *plans) role(h host.Host) (installer.Role, error) {
 		return role, fmt.Errorf("%s: the configuration has no role %q any more; add it, or run provision reinstall %s --role", h.Label(), h.Role, h.Label())
 	}
 	return role, nil
+}
+
+// passphraseOf reads the role's passphrase for LUKS. The file belongs to root:
+// whoever else could read it could open every disk of the role.
+func passphraseOf(role installer.Role) (installer.Secret, error) {
+	if role.LUKS == nil {
+		return "", nil
+	}
+	f, err := os.Open(role.LUKS.PassphraseFile)
+	if err != nil {
+		return "", fmt.Errorf("the role's passphrase: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("the role's passphrase: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("the role's passphrase: %s can be read by others than its owner: chmod 600 %s", f.Name(), f.Name())
+	}
+	const longest = 4096 // the plan refuses much shorter ones
+	b, err := io.ReadAll(io.LimitReader(f, longest))
+	if err != nil {
+		return "", fmt.Errorf("the role's passphrase: %w", err)
+	}
+	return installer.Secret(bytes.TrimRight(b, "\r\n")), nil
 }
 
 // keyFiles returns the trusted package keys under the names by which XBPS looks

@@ -107,7 +107,7 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 		Hosts: st, History: st, Images: files, Loaders: d.loaders,
 		Repository: cfg.Images.Repository, HTTP: cfg.Server.httpURL(), HTTPS: cfg.Server.httpsURL(),
 		Authority: authority, HostNames: cfg.Nomad.ClientNames(),
-		Kit: d.kits.kit, Target: plans.target, Plan: plans.plan,
+		Kit: d.kits.kit, Targets: plans.targets, Plan: plans.plan,
 		Files:  func(h host.Host) ([]installer.File, error) { return plans.files(ctx, h) },
 		Linger: cfg.Server.Linger, Now: time.Now, Log: part("http"),
 	}

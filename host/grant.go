@@ -42,7 +42,7 @@ type Grant struct {
 	By      string    `json:"by"` // who made it
 	Made    time.Time `json:"made"`
 	Expires time.Time `json:"expires"`
-	Disk    string    `json:"disk,omitempty"`    // serial; empty until the operator names it or the agent's inventory tells
+	Disk    string    `json:"disk,omitempty"`    // serial, or those of a mirror (see DiskIDs); empty until the operator names it or the agent's inventory tells
 	Foreign bool      `json:"foreign,omitempty"` // the operator named Disk in the very command: a foreign signature on it may be wiped
 	Burned  time.Time `json:"burned,omitzero"`
 	Claim   Digest    `json:"claim,omitzero"` // of the agent that burned it
@@ -59,7 +59,7 @@ func (g *Grant) Open(now time.Time) bool {
 // lost; a machine that rebooted has another one and is refused.
 type Claim struct {
 	UUID   UUID
-	Disk   string // serial
+	Disk   string // serial, or those of a mirror
 	Secret string
 }
 

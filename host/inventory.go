@@ -1,5 +1,11 @@
 package host
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // Inventory is the hardware as the agent found it. Sizes are in bytes.
 type Inventory struct {
 	Vendor  string `json:"vendor,omitempty"` // SMBIOS
@@ -45,4 +51,43 @@ func (d Disk) ID() string {
 		}
 	}
 	return ""
+}
+
+// DiskIDs names the disks of one install in grants, claims and on the command
+// line: their IDs, joined by commas.
+func DiskIDs(disks []Disk) string {
+	ids := make([]string, len(disks))
+	for i, d := range disks {
+		ids[i] = d.ID()
+	}
+	return strings.Join(ids, ",")
+}
+
+// FindDisks returns the disks among all that ids, made by DiskIDs, means, in its
+// order. An ID that no disk has, or more than one, is an error: such a disk
+// cannot be told from another.
+func FindDisks(all []Disk, ids string) ([]Disk, error) {
+	names := strings.Split(ids, ",")
+	if slices.ContainsFunc(all, func(d Disk) bool { return d.ID() == ids }) {
+		names = []string{ids} // a serial with a comma in it
+	}
+	var found []Disk
+	for i, id := range names {
+		n := 0
+		for _, d := range all {
+			if d.ID() == id && id != "" {
+				found = append(found, d)
+				n++
+			}
+		}
+		switch {
+		case n == 0:
+			return nil, fmt.Errorf("no disk has the serial %q", id)
+		case n > 1:
+			return nil, fmt.Errorf("%d disks have the serial %q: take one out, or name another", n, id)
+		case slices.Index(names, id) < i:
+			return nil, fmt.Errorf("the disk %q is named twice", id)
+		}
+	}
+	return found, nil
 }

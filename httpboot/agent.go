@@ -15,6 +15,9 @@ import (
 	"provision.internal/installer"
 )
 
+// stepWaits is the progress of an admitted host that cannot be installed as it is.
+const stepWaits = "waits"
+
 // Seconds after which a waiting agent says hello again.
 const (
 	retryDisk   = 10 // until an operator names a disk
@@ -126,11 +129,13 @@ func (s *Server) welcome(h *host.Host, q installer.Hello) (answer installer.Welc
 		err = s.interrupted(h)
 		return installer.Welcome{Action: installer.ActionReboot, Reason: "the install was interrupted"}, nil, err
 	case h.State == host.Admitted && h.Grant.Open(now):
-		d, err := s.target(*h)
+		disks, err := s.targets(*h)
 		if err != nil {
+			h.Progress = host.Progress{Step: stepWaits, Text: err.Error()}
 			return installer.Welcome{Action: installer.ActionWait, RetryAfter: retryDisk, Reason: err.Error()}, nil, nil
 		}
-		return install(d.ID()), nil, nil
+		h.Progress = host.Progress{}
+		return install(host.DiskIDs(disks)), nil, nil
 	case h.State == host.Seen && s.agents.lingers(q.MAC, now, s.Linger):
 		return installer.Welcome{Action: installer.ActionWait, RetryAfter: retryLinger, Reason: "waits to be admitted"}, nil, nil
 	}
@@ -187,15 +192,15 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	disk, err := claimedDisk(h, q.Disk)
+	disks, err := claimedDisks(h, q.Disk)
 	if err == nil && h.State == host.Admitted {
-		err = s.checkTarget(h, disk)
+		err = s.checkTargets(h, disks)
 	}
 	if err != nil {
 		return s.refuseGrant(h, err)
 	}
 	// The plan is made first: a role that cannot be planned costs no grant.
-	plan, err := s.Plan(h, disk)
+	plan, err := s.Plan(h, disks)
 	if err != nil {
 		return fmt.Errorf("plan for %s: %w", h.Label(), err)
 	}
@@ -219,21 +224,24 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	plan.Host, plan.MAC = h.Name, h.MAC
-	plan.Disk = installer.Disk{Serial: disk.ID(), Size: disk.Size, Foreign: h.Grant.Foreign && h.Grant.Disk == disk.ID()}
+	plan.Disks = nil
+	for _, d := range disks {
+		plan.Disks = append(plan.Disks, installer.PlanDisk(d, h.Grant, disks))
+	}
 	plan.FirstBoot = installer.FirstBoot{URL: s.HTTPS, HTTP: s.HTTP, CA: string(s.Authority.PEM()), Token: token}
 	s.reply(w, http.StatusOK, plan)
 	return nil
 }
 
-// checkTarget refuses a disk other than the one that an install would write: a
+// checkTargets refuses disks other than those that an install would write: a
 // grant that names none is not one for any.
-func (s *Server) checkTarget(h host.Host, d host.Disk) error {
-	want, err := s.target(h)
+func (s *Server) checkTargets(h host.Host, disks []host.Disk) error {
+	want, err := s.targets(h)
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", h.Label(), host.ErrGrant, err)
 	}
-	if want.ID() != d.ID() {
-		return fmt.Errorf("%s: %w: it is for the disk %q, not %q", h.Label(), host.ErrGrant, want.ID(), d.ID())
+	if host.DiskIDs(want) != host.DiskIDs(disks) {
+		return fmt.Errorf("%s: %w: it is for the disk %q, not %q", h.Label(), host.ErrGrant, host.DiskIDs(want), host.DiskIDs(disks))
 	}
 	return nil
 }

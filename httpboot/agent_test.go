@@ -3,6 +3,7 @@ package httpboot
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,7 @@ func TestInstallGoesThrough(t *testing.T) {
 	r.admit(t, mac1, "n1", "")
 	session, plan := r.take(t, mac1, secret1)
 	r.wantState(t, mac1, host.Installing)
-	if plan.Host != "n1" || plan.MAC != mac1 || plan.Disk.Serial != "S1" || plan.Disk.Size != 20<<30 || plan.FirstBoot.URL != r.HTTPS ||
+	if plan.Host != "n1" || plan.MAC != mac1 || plan.Disks[0].Serial != "S1" || plan.Disks[0].Size != 20<<30 || plan.FirstBoot.URL != r.HTTPS ||
 		plan.FirstBoot.CA != string(r.Authority.PEM()) || plan.FirstBoot.Token == "" {
 		t.Errorf("plan = %+v, want n1 on S1 with a first boot", plan)
 	}
@@ -53,10 +54,10 @@ func TestHelloAnswers(t *testing.T) {
 		{"one disk", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "") }, disks("S1"), installer.ActionInstall, "S1", ""},
 		{"one disk and a stick", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "") }, append(disks("S1"), stick), installer.ActionInstall, "S1", ""},
 		{"no disk", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "") }, []host.Disk{stick}, installer.ActionWait, "", "no disk"},
-		{"two disks", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "") }, disks("S1", "S2"), installer.ActionWait, "", "--disk"},
+		{"2 disks", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "") }, disks("S1", "S2"), installer.ActionWait, "", "--disk"},
 		{"two disks, one named", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "S2") }, disks("S1", "S2"), installer.ActionInstall, "S2", ""},
-		{"two disks of one name", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "S1") }, disks("S1", "S1"), installer.ActionWait, "", "two disks"},
-		{"the named disk is not there", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "S9") }, disks("S1"), installer.ActionWait, "", "no disk called"},
+		{"two disks of one name", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "S1") }, disks("S1", "S1"), installer.ActionWait, "", "2 disks"},
+		{"the named disk is not there", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "S9") }, disks("S1"), installer.ActionWait, "", "no disk has the serial"},
 		{"only a foreign disk", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "") }, []host.Disk{foreign}, installer.ActionWait, "", "LVM2_member"},
 		{"a foreign disk and a blank one", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "") }, append(disks("S1"), foreign), installer.ActionInstall, "S1", ""},
 		{"an expired grant", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", ""); r.pass(2 * time.Hour) }, disks("S1"), installer.ActionReboot, "", "expired"},
@@ -165,7 +166,7 @@ func TestGrantRefusals(t *testing.T) {
 			}},
 		{"another disk than the role's", installer.TakeGrant{Secret: secret1, UUID: uuid1, Disk: "S1"},
 			func(t *testing.T, r *rig, session string) string {
-				r.Target = func(h host.Host) (host.Disk, error) { return host.Disk{Serial: "S2"}, nil }
+				r.Targets = func(h host.Host) ([]host.Disk, error) { return []host.Disk{{Serial: "S2"}}, nil }
 				return session
 			}},
 		{"no disk", installer.TakeGrant{Secret: secret1, UUID: uuid1}, nil},
@@ -218,7 +219,7 @@ func TestGrantRepeated(t *testing.T) {
 		t.Fatalf("repeat: status %d, want 200", status)
 	}
 	h := r.get(t, mac1)
-	if second.FirstBoot.Token == first.FirstBoot.Token || !h.Enrolment.Token.Matches(second.FirstBoot.Token) || second.Disk != first.Disk {
+	if second.FirstBoot.Token == first.FirstBoot.Token || !h.Enrolment.Token.Matches(second.FirstBoot.Token) || !slices.Equal(second.Disks, first.Disks) {
 		t.Errorf("repeated plan = %+v, want the same disk with a fresh token", second)
 	}
 	q.Secret = secret2
@@ -254,7 +255,7 @@ func TestPlanThatCannotBeMadeCostsNoGrant(t *testing.T) {
 	r := newRig(t)
 	r.admit(t, mac1, "n1", "")
 	session := r.greet(t, mac1, secret1).Session
-	r.Plan = func(host.Host, host.Disk) (installer.Plan, error) {
+	r.Plan = func(host.Host, []host.Disk) (installer.Plan, error) {
 		return installer.Plan{}, errors.New("password of the role: hunter2")
 	}
 	status, body := r.raw(t, pathGrant, session, "application/json", `{"secret":"`+secret1+`","uuid":"`+uuid1.String()+`","disk":"S1"}`)
@@ -271,8 +272,8 @@ func TestForeignDiskIsInThePlanOnlyWhenNamed(t *testing.T) {
 		r := newRig(t)
 		r.admit(t, mac1, "n1", "S1")
 		r.put(t, mac1, func(h *host.Host) error { h.Grant.Foreign = named; return nil })
-		if _, plan := r.take(t, mac1, secret1); plan.Disk.Foreign != named {
-			t.Errorf("plan.Disk.Foreign = %v, want %v", plan.Disk.Foreign, named)
+		if _, plan := r.take(t, mac1, secret1); plan.Disks[0].Foreign != named {
+			t.Errorf("plan.Disks[0].Foreign = %v, want %v", plan.Disks[0].Foreign, named)
 		}
 	}
 }

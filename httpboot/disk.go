@@ -2,7 +2,6 @@ package httpboot
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"provision.internal/host"
@@ -12,19 +11,19 @@ import (
 // card readers and firmware's own sticks.
 const minDisk = 1 << 30
 
-// target returns the disk that an install of h would write.
-func (s *Server) target(h host.Host) (host.Disk, error) {
-	if s.Target != nil {
-		return s.Target(h)
+// targets returns the disks that an install of h would write.
+func (s *Server) targets(h host.Host) ([]host.Disk, error) {
+	if s.Targets != nil {
+		return s.Targets(h)
 	}
 	return chooseDisk(h)
 }
 
-// chooseDisk returns the disk that h's grant is for: the one that it names, else
+// chooseDisk returns the disks that h's grant is for: those that it names, else
 // the only one that carries nothing of others. Among several nothing is guessed.
-func chooseDisk(h host.Host) (host.Disk, error) {
+func chooseDisk(h host.Host) ([]host.Disk, error) {
 	if want := h.Grant.Disk; want != "" {
-		return claimedDisk(h, want)
+		return claimedDisks(h, want)
 	}
 	var free []host.Disk
 	var all []string
@@ -39,27 +38,26 @@ func chooseDisk(h host.Host) (host.Disk, error) {
 	}
 	switch {
 	case len(all) == 0:
-		return host.Disk{}, fmt.Errorf("no disk of at least 1 GiB was found")
+		return nil, fmt.Errorf("no disk of at least 1 GiB was found")
 	case len(free) == 1:
-		return free[0], nil
+		return free, nil
 	case len(free) == 0:
-		return host.Disk{}, fmt.Errorf("every disk carries something: %s; name the one that may be wiped with provision enroll --disk", strings.Join(all, ", "))
+		return nil, fmt.Errorf("every disk carries something: %s; name the one that may be wiped with provision enroll --disk", strings.Join(all, ", "))
 	}
-	return host.Disk{}, fmt.Errorf("there are several disks: %s; name one with provision enroll --disk", strings.Join(all, ", "))
+	return nil, fmt.Errorf("there are several disks: %s; name one with provision enroll --disk", strings.Join(all, ", "))
 }
 
-// claimedDisk returns the disk of h that id names.
-func claimedDisk(h host.Host, id string) (host.Disk, error) {
-	if h.Inventory != nil && id != "" {
-		named := func(d host.Disk) bool { return d.ID() == id }
-		if i := slices.IndexFunc(h.Inventory.Disks, named); i >= 0 {
-			if slices.ContainsFunc(h.Inventory.Disks[i+1:], named) {
-				return host.Disk{}, fmt.Errorf("%s: %w: two disks are called %q", h.Label(), host.ErrGrant, id)
-			}
-			return h.Inventory.Disks[i], nil
-		}
+// claimedDisks returns the disks of h that ids names.
+func claimedDisks(h host.Host, ids string) ([]host.Disk, error) {
+	var all []host.Disk
+	if h.Inventory != nil {
+		all = h.Inventory.Disks
 	}
-	return host.Disk{}, fmt.Errorf("%s: %w: it has no disk called %q", h.Label(), host.ErrGrant, id)
+	found, err := host.FindDisks(all, ids)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", h.Label(), host.ErrGrant, err)
+	}
+	return found, nil
 }
 
 func describe(d host.Disk) string {

@@ -78,7 +78,7 @@ func newRig(t testing.TB) *rig {
 		Kit: func(boot.Platform) (Kit, error) {
 			return Kit{Kernel: strings.Repeat("a", 64), Initrd: strings.Repeat("b", 64), Cmdline: "console=ttyS0 quiet"}, nil
 		},
-		Plan: func(h host.Host, d host.Disk) (installer.Plan, error) {
+		Plan: func(h host.Host, d []host.Disk) (installer.Plan, error) {
 			return installer.Plan{Packages: []string{"base-system"}, Arch: "x86_64"}, nil
 		},
 		Files: func(h host.Host) ([]installer.File, error) {

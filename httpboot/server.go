@@ -45,7 +45,7 @@ type Kit struct {
 // ErrAssembling is what Kit wraps while the installer's files are being made.
 var ErrAssembling = errors.New("the installer image is being assembled")
 
-// Server answers machines. Every field but Target and Linger must be set before Plain or
+// Server answers machines. Every field but Targets and Linger must be set before Plain or
 // Secure is called.
 type Server struct {
 	Hosts      Hosts
@@ -61,12 +61,13 @@ type Server struct {
 	// Kit says what the installer boots with on p. ErrAssembling makes the machine
 	// ask again; any other error sends it to its disk.
 	Kit func(p boot.Platform) (Kit, error)
-	// Target returns the disk of h, whose inventory is known, that an install would
-	// write. When nil it is the one that the grant names, else the only free one.
-	Target func(h host.Host) (host.Disk, error)
-	// Plan makes the plan of h for its disk d. The server adds what it decides
-	// itself: Host, MAC, Disk, FirstBoot.
-	Plan func(h host.Host, d host.Disk) (installer.Plan, error)
+	// Targets returns the disks of h, whose inventory is known, that an install
+	// would write. When nil they are those that the grant names, else the only free
+	// one.
+	Targets func(h host.Host) ([]host.Disk, error)
+	// Plan makes the plan of h for its disks. The server adds what it decides
+	// itself: Host, MAC, Disks, FirstBoot.
+	Plan func(h host.Host, disks []host.Disk) (installer.Plan, error)
 	// Files are what an enrolled host needs beside its certificate.
 	Files func(h host.Host) ([]installer.File, error)
 

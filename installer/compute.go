@@ -14,6 +14,7 @@ type Site struct {
 	Arch         string   // as XBPS calls it, with the libc: x86_64-musl
 	Repositories []string // URLs, first wins
 	Keys         []File   // trusted package keys
+	Passphrase   Secret   // content of the role's luks.passphrase_file
 	FirstBoot    FirstBoot
 }
 
@@ -23,18 +24,42 @@ var ErrPlan = errors.New("no plan")
 // defaultCmdline is Void's.
 const defaultCmdline = "loglevel=4"
 
-// Target returns the disk that an install of h would write: the one of its
-// grant when the operator named one, else the one that the role's rule means.
-func (r Role) Target(h host.Host, inv host.Inventory) (host.Disk, error) {
-	rule, err := ParseRule(r.Disk)
-	if err != nil {
-		return host.Disk{}, err
+// Targets returns the disks that an install of h would write: those of its
+// grant when the operator named them, else those that the role's rule means. It
+// is an error when the machine is not what the role expects.
+func (r Role) Targets(h host.Host, inv host.Inventory) ([]host.Disk, error) {
+	if err := r.Hardware.Check(inv); err != nil {
+		return nil, err
 	}
-	foreign := false
 	if h.Grant != nil && h.Grant.Disk != "" {
-		rule, foreign = Rule{kind: "serial", value: h.Grant.Disk}, h.Grant.Foreign
+		return r.named(*h.Grant, inv)
 	}
-	return rule.Choose(inv.Disks, foreign)
+	rules, err := ParseDisks(r.Disk)
+	if err != nil {
+		return nil, err
+	}
+	if r.Mirror {
+		return ChooseMirror(rules, inv.Disks, false)
+	}
+	d, err := rules[0].Choose(inv.Disks, false)
+	return []host.Disk{d}, err
+}
+
+// named returns the disks of the grant.
+func (r Role) named(g host.Grant, inv host.Inventory) ([]host.Disk, error) {
+	disks, err := host.FindDisks(inv.Disks, g.Disk)
+	if err != nil {
+		return nil, refuse(inv.Disks, err.Error())
+	}
+	want := 1
+	if r.Mirror {
+		want = 2
+	}
+	if len(disks) != want {
+		return nil, refuse(inv.Disks, fmt.Sprintf("the role installs on %d disks and --disk names %d (%s): name all of them, with commas between",
+			want, len(disks), g.Disk))
+	}
+	return disks, mayInstall(disks, inv.Disks, g.Foreign)
 }
 
 // Plan computes what the agent on h does. It is pure: the same arguments always
@@ -43,9 +68,12 @@ func (r Role) Plan(h host.Host, inv host.Inventory, site Site) (Plan, error) {
 	if err := ValidHostname(h.Name); err != nil {
 		return Plan{}, fmt.Errorf("%w: %w", ErrPlan, err)
 	}
-	disk, err := r.Target(h, inv)
+	disks, err := r.Targets(h, inv)
 	if err != nil {
 		return Plan{}, err
+	}
+	if r.LUKS != nil && (site.Passphrase == "" || len(site.Passphrase) > largestPassphrase) {
+		return Plan{}, fmt.Errorf("%w: the file %s holds no passphrase of 1 to %d bytes", ErrPlan, r.LUKS.PassphraseFile, largestPassphrase)
 	}
 	arch, _, _ := strings.Cut(site.Arch, "-")
 	if arch != inv.Arch {
@@ -56,14 +84,9 @@ func (r Role) Plan(h host.Host, inv host.Inventory, site Site) (Plan, error) {
 		return Plan{}, err
 	}
 	p := Plan{
-		Host: h.Name,
-		MAC:  h.MAC,
-		Disk: Disk{
-			Serial:  disk.ID(),
-			Size:    disk.Size,
-			Foreign: h.Grant != nil && h.Grant.Foreign && h.Grant.Disk == disk.ID(),
-		},
-		Layout:     Layout{Filesystem: r.Filesystem, Swap: r.Swap},
+		Host:       h.Name,
+		MAC:        h.MAC,
+		Layout:     r.layout(inv.UEFI),
 		Repository: site.Repositories,
 		Arch:       site.Arch,
 		Keys:       site.Keys,
@@ -75,18 +98,29 @@ func (r Role) Plan(h host.Host, inv host.Inventory, site Site) (Plan, error) {
 		Keymap:     r.Keymap,
 		Locale:     r.Locale,
 		Cmdline:    r.Cmdline,
+		Boot:       r.Boot,
+		Script:     r.Script,
 		FirstBoot:  site.FirstBoot,
 	}
-	if p.Layout.Filesystem == "" {
-		p.Layout.Filesystem = "ext4"
+	for _, d := range disks {
+		p.Disks = append(p.Disks, PlanDisk(d, h.Grant, disks))
+	}
+	if r.LUKS != nil {
+		p.Layout.Passphrase = site.Passphrase
+	}
+	if p.Boot == "" {
+		p.Boot = BootNetwork
 	}
 	if p.Cmdline == "" {
 		p.Cmdline = defaultCmdline
 	}
-	if inv.UEFI {
-		p.Layout.ESP = r.ESP
-	}
 	return p, nil
+}
+
+// PlanDisk is how a plan names d, one of the disks of an install under the grant
+// g: only the operator's own word for exactly these disks lets foreign data go.
+func PlanDisk(d host.Disk, g *host.Grant, all []host.Disk) Disk {
+	return Disk{Serial: d.ID(), Size: d.Size, Foreign: g != nil && g.Foreign && g.Disk == host.DiskIDs(all)}
 }
 
 // grubPackage is the package with the boot loader for the firmware.
@@ -108,10 +142,7 @@ func (r Role) packages(arch, grub string) []string {
 	if arch != "x86_64" {
 		all = append(all, "linux") // base-system brings it on x86 only
 	}
-	if r.Filesystem == "xfs" {
-		all = append(all, "xfsprogs")
-	}
-	return union(all, r.Packages)
+	return union(union(all, r.Tools()), r.Packages)
 }
 
 // services: without dhcpcd the host would never be heard of again.

@@ -26,6 +26,7 @@ func site(arch string) installer.Site {
 		Arch:         arch,
 		Repositories: []string{"http://10.77.0.1/void/current", "http://10.77.0.1/void/current/nonfree"},
 		Keys:         []installer.File{{Path: "60:ae:0c.plist", Content: "<plist/>"}},
+		Passphrase:   "open sesame",
 		FirstBoot:    installer.FirstBoot{URL: "https://10.77.0.1", HTTP: "http://10.77.0.1", CA: "PEM", Token: "secret"},
 	}
 }
@@ -37,7 +38,8 @@ func TestPlan(t *testing.T) {
 		inv  host.Inventory
 		arch string
 	}{
-		{"uefi", fullRole(), host.Inventory{Arch: "x86_64", UEFI: true, Disks: []host.Disk{usb, small, medium}}, "x86_64"},
+		{"uefi", fullRole(), host.Inventory{Arch: "x86_64", UEFI: true, Memory: 15 << 30, Disks: []host.Disk{usb, small, medium}}, "x86_64"},
+		{"mirror", installer.Role{Disk: "largest", Mirror: true, Filesystem: "btrfs"}, host.Inventory{Arch: "x86_64", Disks: []host.Disk{twin, small, large}}, "x86_64"},
 		{"bios", installer.Role{ESP: 1 << 30}, host.Inventory{Arch: "x86_64", Disks: []host.Disk{plain}}, "x86_64-musl"},
 		{"arm64", installer.Role{Packages: []string{"linux", "vim"}, Services: []string{"dhcpcd"}}, host.Inventory{Arch: "aarch64", UEFI: true, Disks: []host.Disk{small}}, "aarch64"},
 	} {
@@ -84,11 +86,29 @@ func TestPlanRefuses(t *testing.T) {
 		{"a foreign disk that the operator did not name", func(_ *installer.Role, h *host.Host, i *host.Inventory, _ *installer.Site) {
 			i.Disks, h.Grant = []host.Disk{used}, &host.Grant{Disk: "F1"}
 		}, installer.ErrDisk, "LVM2"},
+		{"LUKS without a passphrase", func(r *installer.Role, _ *host.Host, _ *host.Inventory, s *installer.Site) {
+			r.LUKS, s.Passphrase = &installer.LUKS{PassphraseFile: "/etc/provision/luks"}, ""
+		}, installer.ErrPlan, "/etc/provision/luks"},
+		{"too little memory", func(r *installer.Role, _ *host.Host, i *host.Inventory, _ *installer.Site) {
+			r.Hardware.Memory, i.Memory = amount(">= 16GiB"), 8<<30
+		}, installer.ErrHardware, "8.0 GiB of memory, wanted >= 16GiB"},
+		{"one disk named for a mirror", func(r *installer.Role, h *host.Host, i *host.Inventory, _ *installer.Site) {
+			i.Disks, r.Mirror, h.Grant = []host.Disk{small, medium}, true, &host.Grant{Disk: "S1"}
+		}, installer.ErrDisk, "name all of them"},
+		{"two disks named for one", func(_ *installer.Role, h *host.Host, i *host.Inventory, _ *installer.Site) {
+			i.Disks, h.Grant = []host.Disk{small, medium}, &host.Grant{Disk: "S1,N1"}
+		}, installer.ErrDisk, "--disk names 2"},
+		{"half of a mirror is foreign", func(r *installer.Role, _ *host.Host, i *host.Inventory, _ *installer.Site) {
+			i.Disks, r.Mirror = []host.Disk{small, used}, true
+		}, installer.ErrDisk, "--disk F1,S1"},
+		{"the operator's word was for another set of disks", func(r *installer.Role, h *host.Host, i *host.Inventory, _ *installer.Site) {
+			i.Disks, r.Mirror, h.Grant = []host.Disk{small, used, medium}, true, &host.Grant{Disk: "F1,S1"}
+		}, installer.ErrDisk, "LVM2"},
 	} {
 		role, h, inv, s := installer.Role{}, someHost(), x86, site("x86_64")
 		c.change(&role, &h, &inv, &s)
 		if p, err := role.Plan(h, inv, s); !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
-			t.Errorf("%s: Plan = %+v, %v; want %v with %q", c.name, p.Disk, err, c.want, c.text)
+			t.Errorf("%s: Plan = %+v, %v; want %v with %q", c.name, p.Disks, err, c.want, c.text)
 		}
 	}
 }
@@ -103,13 +123,13 @@ func TestPlanTakesTheGrantsDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (installer.Disk{Serial: "F1", Size: used.Size, Foreign: true}); plan.Disk != want {
-		t.Errorf("the plan's disk is %+v, want %+v", plan.Disk, want)
+	if want := (installer.Disk{Serial: "F1", Size: used.Size, Foreign: true}); len(plan.Disks) != 1 || plan.Disks[0] != want {
+		t.Errorf("the plan's disks are %+v, want %+v", plan.Disks, want)
 	}
 
 	h.Grant = &host.Grant{Disk: "S1"}
 	plan, err = installer.Role{}.Plan(h, inv, site("x86_64"))
-	if err != nil || plan.Disk.Serial != "S1" || plan.Disk.Foreign {
-		t.Errorf("Plan = %+v, %v; want S1 without foreign", plan.Disk, err)
+	if err != nil || len(plan.Disks) != 1 || plan.Disks[0].Serial != "S1" || plan.Disks[0].Foreign {
+		t.Errorf("Plan = %+v, %v; want S1 without foreign", plan.Disks, err)
 	}
 }

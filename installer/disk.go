@@ -86,45 +86,106 @@ func parseSize(text string) (uint64, error) {
 	return 0, fmt.Errorf("%q is no size: want a whole number with MB, GB or TB (or MiB, GiB, TiB)", text)
 }
 
+// ParseDisks reads what a role says about its disks: one rule, or one for each
+// half of a mirror with "and" between them.
+func ParseDisks(text string) ([]Rule, error) {
+	var rules []Rule
+	for part := range strings.SplitSeq(text, " and ") {
+		r, err := ParseRule(part)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, r)
+	}
+	return rules, nil
+}
+
 // Choose returns the one disk that r means. A rule that fits several disks
 // equally well, or none, is an error that lists what there is: a guess would
 // wipe somebody's data. A disk with a foreign signature is never passed over in
 // favour of another one, but refused, unless foreign says that the operator has
 // named it.
 func (r Rule) Choose(disks []host.Disk, foreign bool) (host.Disk, error) {
-	fail := func(why string) (host.Disk, error) {
-		return host.Disk{}, fmt.Errorf("%w: %s; the disks are: %s", ErrDisk, why, listDisks(disks))
+	found, err := r.choose(disks, 1)
+	if err == nil {
+		err = mayInstall(found, disks, foreign)
 	}
+	if err != nil {
+		return host.Disk{}, err
+	}
+	return found[0], nil
+}
+
+// ChooseMirror returns the two disks that rules mean: one rule that fits two, or
+// two rules that fit one each. It refuses whatever Choose refuses, for either.
+func ChooseMirror(rules []Rule, disks []host.Disk, foreign bool) ([]host.Disk, error) {
+	found, err := rules[0].choose(disks, 3-len(rules))
+	if err == nil && len(rules) == 2 {
+		var second []host.Disk
+		second, err = rules[1].choose(disks, 1)
+		found = append(found, second...)
+	}
+	if err == nil && found[0] == found[1] {
+		err = refuse(disks, "both rules mean the same disk, "+found[0].Name)
+	}
+	if err == nil {
+		err = mayInstall(found, disks, foreign)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// choose returns the n disks that r means.
+func (r Rule) choose(disks []host.Disk, n int) ([]host.Disk, error) {
 	fit := slices.Clone(disks)
 	fit = slices.DeleteFunc(fit, func(d host.Disk) bool { return !r.fits(d) })
-	if len(fit) > 1 && (r.kind == "smallest" || r.kind == "largest") {
-		size := slices.MinFunc(fit, bySize).Size
+	if len(fit) > n && (r.kind == "smallest" || r.kind == "largest") {
+		slices.SortStableFunc(fit, bySize)
 		if r.kind == "largest" {
-			size = slices.MaxFunc(fit, bySize).Size
+			slices.Reverse(fit)
 		}
-		fit = slices.DeleteFunc(fit, func(d host.Disk) bool { return d.Size != size })
+		if fit[n-1].Size != fit[n].Size {
+			fit = fit[:n]
+		}
 	}
 	switch {
 	case len(disks) == 0:
-		return host.Disk{}, fmt.Errorf("%w: the machine shows no disk: is the controller's driver in the installer's kernel, and the disk plugged in?", ErrDisk)
+		return nil, fmt.Errorf("%w: the machine shows no disk: is the controller's driver in the installer's kernel, and the disk plugged in?", ErrDisk)
 	case len(fit) == 0:
-		return fail("none fits " + r.String())
-	case len(fit) > 1 && r.kind == "":
-		return fail("there are several and the role names none: set its key disk")
-	case len(fit) > 1:
-		return fail("several fit " + r.String())
+		return nil, refuse(disks, "none fits "+r.String())
+	case len(fit) < n:
+		return nil, refuse(disks, fmt.Sprintf("a mirror needs two disks, and only %s fits %s", fit[0].Name, r))
+	case len(fit) > n && r.kind == "":
+		return nil, refuse(disks, "there are several and the role names none: set its key disk")
+	case len(fit) > n:
+		return nil, refuse(disks, "several fit "+r.String())
 	}
-	d := fit[0]
-	same := func(o host.Disk) bool { return o.ID() == d.ID() }
-	switch first := slices.IndexFunc(disks, same); {
-	case d.ID() == "":
-		return fail(d.Name + " has no serial, WWN or path by which it could be recognised")
-	case slices.ContainsFunc(disks[first+1:], same):
-		return fail("several share the serial " + d.ID())
-	case d.Foreign != "" && !foreign:
-		return fail(fmt.Sprintf("%s carries data of something else (%s): look at it, then name it in provision reinstall --disk %s", d.Name, d.Foreign, d.ID()))
+	// Names of the kernel's change between boots; the order must not.
+	slices.SortStableFunc(fit, func(a, b host.Disk) int { return strings.Compare(a.ID(), b.ID()) })
+	return fit, nil
+}
+
+// mayInstall applies to each of the chosen disks what protects data.
+func mayInstall(chosen, disks []host.Disk, foreign bool) error {
+	for _, d := range chosen {
+		same := func(o host.Disk) bool { return o.ID() == d.ID() }
+		switch first := slices.IndexFunc(disks, same); {
+		case d.ID() == "":
+			return refuse(disks, d.Name+" has no serial, WWN or path by which it could be recognised")
+		case slices.ContainsFunc(disks[first+1:], same):
+			return refuse(disks, "several share the serial "+d.ID())
+		case d.Foreign != "" && !foreign:
+			return refuse(disks, fmt.Sprintf("%s carries data of something else (%s): look at it, then name it in provision reinstall --disk %s",
+				d.Name, d.Foreign, host.DiskIDs(chosen)))
+		}
 	}
-	return d, nil
+	return nil
+}
+
+func refuse(disks []host.Disk, why string) error {
+	return fmt.Errorf("%w: %s; the disks are: %s", ErrDisk, why, listDisks(disks))
 }
 
 func bySize(a, b host.Disk) int {

@@ -4,12 +4,13 @@ import (
 	"provision.internal/host"
 )
 
-// Plan is everything that the agent needs to turn one blank disk into one
-// bootable system. It travels over TLS only: it carries the enrolment token.
+// Plan is everything that the agent needs to turn blank disks into one bootable
+// system. It travels over TLS only: it carries the enrolment token and, with
+// LUKS, the passphrase.
 type Plan struct {
 	Host       string    `json:"host"` // hostname
 	MAC        host.MAC  `json:"mac"`
-	Disk       Disk      `json:"disk"`
+	Disks      []Disk    `json:"disks"` // one, or the two of a mirror
 	Layout     Layout    `json:"layout"`
 	Repository []string  `json:"repository"` // XBPS repository URLs, first wins
 	Arch       string    `json:"arch"`       // XBPS_ARCH: x86_64, x86_64-musl, aarch64, …
@@ -22,21 +23,28 @@ type Plan struct {
 	Keymap     string    `json:"keymap"`
 	Locale     string    `json:"locale"`
 	Cmdline    string    `json:"cmdline"` // kernel command line of the installed system
+	Boot       BootOrder `json:"boot"`
+	Script     string    `json:"script,omitempty"`
 	FirstBoot  FirstBoot `json:"first_boot"`
 }
 
-// Disk names the one disk that may be written.
+// Disk names a disk that may be written.
 type Disk struct {
 	Serial  string `json:"serial"`            // host.Disk.ID: what stands for the serial of a disk without one
 	Size    uint64 `json:"size"`              // as the inventory said; another size is refused
 	Foreign bool   `json:"foreign,omitempty"` // the operator named this serial: a foreign signature may be wiped
 }
 
-// Layout is how the disk is divided. Sizes are in bytes; the root takes the rest.
+// Layout is how the disks are divided. Sizes are in bytes; the root takes what is
+// left, unless it has a size and a partition takes it.
 type Layout struct {
-	Filesystem string `json:"filesystem"` // of the root: ext4, xfs
-	ESP        uint64 `json:"esp"`        // UEFI only; 0 means 128 MiB
-	Swap       uint64 `json:"swap"`       // 0 means none
+	Filesystem string      `json:"filesystem"`           // of the root: one of Filesystems
+	ESP        uint64      `json:"esp"`                  // UEFI only; 0 means 128 MiB
+	Root       uint64      `json:"root,omitempty"`       // 0 means what is left
+	Swap       uint64      `json:"swap"`                 // 0 means none
+	Partitions []Partition `json:"partitions,omitempty"` // each with its file system
+	Mirror     bool        `json:"mirror,omitempty"`     // RAID1 over both disks
+	Passphrase Secret      `json:"passphrase,omitempty"` // LUKS when there is one
 }
 
 // User is an account with SSH keys and without a password.

@@ -13,21 +13,39 @@ import (
 // Role describes a kind of host: what is installed on it and what it is for.
 // Everything has a default; the zero Role installs on the machine's only disk.
 type Role struct {
-	Disk       string   `mapstructure:"disk"`       // a rule of ParseRule: which disk
-	Filesystem string   `mapstructure:"filesystem"` // of the root: ext4 (default), xfs
-	ESP        uint64   `mapstructure:"esp"`        // size of the EFI partition; 0 leaves it to the agent
-	Swap       uint64   `mapstructure:"swap"`       // size; 0 means none
-	Packages   []string `mapstructure:"packages"`   // besides base-system, GRUB and nomad
-	Services   []string `mapstructure:"services"`   // besides dhcpcd, and sshd when there are users
-	Users      []User   `mapstructure:"users"`
-	Files      []File   `mapstructure:"files"`
-	Timezone   string   `mapstructure:"timezone"` // Europe/Berlin
-	Keymap     string   `mapstructure:"keymap"`   // de
-	Locale     string   `mapstructure:"locale"`   // de_DE.UTF-8
-	Cmdline    string   `mapstructure:"cmdline"`  // kernel command line of the installed system
-	Nomad      Nomad    `mapstructure:"nomad"`
-	Job        string   `mapstructure:"job"` // template of the configuration job; nomad.job of the appliance when empty
+	Disk       string      `mapstructure:"disk"`       // a rule of ParseDisks: which disk
+	Mirror     bool        `mapstructure:"mirror"`     // RAID1 over two disks, each of which boots alone
+	LUKS       *LUKS       `mapstructure:"luks"`       // encryption; nil means none
+	Filesystem string      `mapstructure:"filesystem"` // of the root: ext4 (default), xfs, btrfs
+	ESP        uint64      `mapstructure:"esp"`        // size of the EFI partition; 0 leaves it to the agent
+	Root       uint64      `mapstructure:"root"`       // size of the root; 0 means what is left
+	Swap       uint64      `mapstructure:"swap"`       // size; 0 means none
+	Partitions []Partition `mapstructure:"partitions"` // besides root and swap
+	Hardware   Hardware    `mapstructure:"hardware"`   // what its machines must have
+	Boot       BootOrder   `mapstructure:"boot"`       // what firmware tries first: network (default), disk
+	Packages   []string    `mapstructure:"packages"`   // besides base-system, GRUB and nomad
+	Services   []string    `mapstructure:"services"`   // besides dhcpcd, and sshd when there are users
+	Users      []User      `mapstructure:"users"`
+	Files      []File      `mapstructure:"files"`
+	Script     string      `mapstructure:"script"`   // run in the new system when all else is in place
+	Timezone   string      `mapstructure:"timezone"` // Europe/Berlin
+	Keymap     string      `mapstructure:"keymap"`   // de
+	Locale     string      `mapstructure:"locale"`   // de_DE.UTF-8
+	Cmdline    string      `mapstructure:"cmdline"`  // kernel command line of the installed system
+	Nomad      Nomad       `mapstructure:"nomad"`
+	Job        string      `mapstructure:"job"` // template of the configuration job; nomad.job of the appliance when empty
 }
+
+// BootOrder is what UEFI firmware tries first on an installed machine. A BIOS has
+// no order that an installer could set.
+type BootOrder string
+
+// The boot orders. BootNetwork leaves the appliance its say at every boot, and
+// the disk follows at once when it has none or is gone.
+const (
+	BootNetwork BootOrder = "network"
+	BootDisk    BootOrder = "disk"
+)
 
 // Nomad is what a role says about its hosts as Nomad clients. Empty values are
 // those of the appliance's section nomad.
@@ -42,6 +60,10 @@ const (
 	smallestESP = 64 << 20
 	largestESP  = 8 << 30
 	largestSwap = 1 << 40
+	// a root below this holds no base-system
+	smallestRoot = 1 << 30
+	// the whole plan travels in one answer
+	largestScript = 1 << 20
 )
 
 var (
@@ -91,17 +113,10 @@ func (f *faults) each(key string, values []string, pattern *regexp.Regexp, want 
 // path; at is the role's own, without a final dot.
 func (r Role) Validate(at string) error {
 	f := &faults{path: at}
-	if _, err := ParseRule(r.Disk); err != nil {
-		f.add("disk", "%v", err)
-	}
-	if !slices.Contains([]string{"", "ext4", "xfs"}, r.Filesystem) {
-		f.add("filesystem", "%q is neither ext4 nor xfs", r.Filesystem)
-	}
-	if r.ESP != 0 && (r.ESP < smallestESP || r.ESP > largestESP) {
-		f.add("esp", "is not between 64MiB and 8GiB; leave it out for a size that fits the disk")
-	}
-	if r.Swap > largestSwap {
-		f.add("swap", "is more than 1TiB")
+	r.validateLayout(f)
+	r.Hardware.validate(f)
+	if !slices.Contains([]BootOrder{"", BootNetwork, BootDisk}, r.Boot) {
+		f.add("boot", "%q is neither network nor disk", r.Boot)
 	}
 	f.each("packages", r.Packages, packageName, "package name")
 	f.each("services", r.Services, serviceName, "service name")
@@ -125,6 +140,9 @@ func (r Role) Validate(at string) error {
 		if v.value != "" && !v.pattern.MatchString(v.value) {
 			f.add(v.key, "%q cannot be one: want something like %s", v.value, v.example)
 		}
+	}
+	if len(r.Script) > largestScript || strings.ContainsRune(r.Script, 0) {
+		f.add("script", "is longer than 1MiB or no text")
 	}
 	if strings.ContainsFunc(r.Cmdline, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		f.add("cmdline", "has a line break or another control character")

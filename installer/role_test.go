@@ -15,9 +15,15 @@ const someKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBlank operator@example"
 func fullRole() installer.Role {
 	return installer.Role{
 		Disk:       "smallest over 100 GB",
+		LUKS:       &installer.LUKS{PassphraseFile: "/etc/provision/luks"},
 		Filesystem: "xfs",
 		ESP:        512 << 20,
+		Root:       30 << 30,
 		Swap:       4 << 30,
+		Partitions: []installer.Partition{{Path: "/var", Size: 20 << 30, Filesystem: "ext4"}, {Path: "/srv/data"}},
+		Hardware:   installer.Hardware{Memory: amount(">= 16GiB"), Disks: amount("3")},
+		Boot:       installer.BootDisk,
+		Script:     "#!/bin/sh\nexit 0\n",
 		Packages:   []string{"docker", "libstdc++", "python3"},
 		Services:   []string{"docker", "chronyd"},
 		Users:      []installer.User{{Name: "operator", Keys: []string{someKey}, Groups: []string{"wheel", "docker"}, Shell: "/bin/bash"}},
@@ -44,7 +50,7 @@ func TestValidateAcceptsGoodRoles(t *testing.T) {
 func TestValidateNamesEveryFault(t *testing.T) {
 	role := installer.Role{
 		Disk:       "/dev/sda",
-		Filesystem: "btrfs",
+		Filesystem: "zfs",
 		ESP:        1 << 20,
 		Swap:       2 << 40,
 		Packages:   []string{"good", "bad name", "good", "-Sy"},

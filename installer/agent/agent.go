@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -176,10 +177,10 @@ func (a *Agent) prepare(ctx context.Context, secret string, inv host.Inventory, 
 		a.Log.Say("the disks are not those of a moment ago; asking again")
 		return plan, true, nil
 	}
-	d, err := a.System.findDisk(w.Disk)
-	if err == nil {
-		if why := a.System.inUse(d.Name); why != "" {
-			err = fmt.Errorf("the disk %s is in use: %s", w.Disk, why)
+	disks, err := a.System.findDisks(w.Disk)
+	for _, d := range disks {
+		if why := a.System.inUse(d.Name); err == nil && why != "" {
+			err = fmt.Errorf("the disk %s is in use: %s", d.ID(), why)
 		}
 	}
 	if err != nil {
@@ -191,10 +192,19 @@ func (a *Agent) prepare(ctx context.Context, secret string, inv host.Inventory, 
 		a.Log.Say("%v; asking again", err)
 		return plan, true, a.System.Wait(ctx, time.Second)
 	}
-	if err == nil && plan.Disk.Serial != w.Disk {
-		err = fmt.Errorf("the plan is for the disk %q, but the grant was asked for %q", plan.Disk.Serial, w.Disk)
+	if names := planned(plan); err == nil && names != w.Disk {
+		err = fmt.Errorf("the plan is for the disk %q, but the grant was asked for %q", names, w.Disk)
 	}
 	return plan, false, err
+}
+
+// planned names the plan's disks as a grant does.
+func planned(plan installer.Plan) string {
+	var ids []string
+	for _, d := range plan.Disks {
+		ids = append(ids, d.Serial)
+	}
+	return strings.Join(ids, ",")
 }
 
 // carryOut installs. A panic is an error like any other: it must be reported.

@@ -15,32 +15,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// findDisk returns the one disk that id names now. Names may have changed since
-// the inventory; two disks with one identity cannot be told apart and are refused.
-func (s *System) findDisk(id string) (host.Disk, error) {
-	if id == "" {
-		return host.Disk{}, final("the plan names no disk")
-	}
-	var found []host.Disk
-	var others []string
-	for _, d := range s.disks() {
-		if d.ID() == id {
-			found = append(found, d)
+// findDisks returns the disks that ids (see host.DiskIDs) means now. Names may
+// have changed since the inventory; two disks with one identity cannot be told
+// apart and are refused.
+func (s *System) findDisks(ids string) ([]host.Disk, error) {
+	all := s.disks()
+	found, err := host.FindDisks(all, ids)
+	if err != nil {
+		var others []string
+		for _, d := range all {
+			others = append(others, fmt.Sprintf("%s %q", d.Name, d.ID()))
 		}
-		others = append(others, fmt.Sprintf("%s %q", d.Name, d.ID()))
+		return nil, final("%w; there are: %s", err, strings.Join(others, ", "))
 	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return host.Disk{}, final("no disk has the serial %q; there are: %s", id, strings.Join(others, ", "))
-	}
-	return host.Disk{}, final("%d disks have the serial %q: take one out, or name another", len(found), id)
+	return found, nil
 }
 
 // checkDisk finds the plan's disk and makes sure that it may be wiped.
 func (in *install) checkDisk(context.Context) error {
-	d, err := in.sys.wipeable(in.plan.Disk.Serial, in.plan.Disk.Size, in.plan.Disk.Foreign)
+	d, err := in.sys.wipeable(in.plan.Disks[0].Serial, in.plan.Disks[0].Size, in.plan.Disks[0].Foreign)
 	if err != nil {
 		return err
 	}
@@ -57,10 +50,12 @@ func (in *install) checkDisk(context.Context) error {
 // let it be written: right size, not in use, no foreign signature unless the
 // operator named the disk.
 func (s *System) wipeable(id string, size uint64, foreign bool) (host.Disk, error) {
-	d, err := s.findDisk(id)
+	found, err := s.findDisks(id)
+	if err != nil {
+		return host.Disk{}, err
+	}
+	d := found[0]
 	switch {
-	case err != nil:
-		return d, err
 	case size != 0 && d.Size != size:
 		return d, final("the disk %s has %d bytes now, but %d when the plan was made: it was exchanged", id, d.Size, size)
 	}
@@ -76,7 +71,7 @@ func (s *System) wipeable(id string, size uint64, foreign bool) (host.Disk, erro
 // partition wipes old signatures and writes the new table. The disk is looked
 // at once more: checkDisk may be a while ago when commands are slow.
 func (in *install) partition(ctx context.Context) error {
-	d, err := in.sys.wipeable(in.plan.Disk.Serial, in.plan.Disk.Size, in.plan.Disk.Foreign)
+	d, err := in.sys.wipeable(in.plan.Disks[0].Serial, in.plan.Disks[0].Size, in.plan.Disks[0].Foreign)
 	if err != nil {
 		return err
 	}

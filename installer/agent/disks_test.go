@@ -111,10 +111,10 @@ func TestFindDiskByPath(t *testing.T) {
 		t.Fatalf("the inventory has the disks %+v", inventory.Disks)
 	}
 	id := inventory.Disks[0].ID()
-	if got, err := m.system().findDisk(id); err != nil || got.Name != "vdb" {
-		t.Errorf("findDisk(%q) = %q, %v; want vdb", id, got.Name, err)
+	if got, err := m.system().findDisks(id); err != nil || got[0].Name != "vdb" {
+		t.Errorf("findDisks(%q) = %v, %v; want vdb", id, got, err)
 	}
-	if _, err := m.system().findDisk(""); err == nil {
+	if _, err := m.system().findDisks(""); err == nil {
 		t.Error("findDisk of nothing found something")
 	}
 }

@@ -214,7 +214,7 @@ func testPlan(serial string) installer.Plan {
 	return installer.Plan{
 		Host:       "node1",
 		MAC:        testMAC,
-		Disk:       installer.Disk{Serial: serial, Size: 8 << 30},
+		Disks:      []installer.Disk{{Serial: serial, Size: 8 << 30}},
 		Layout:     installer.Layout{Filesystem: "ext4"},
 		Repository: []string{"http://10.0.0.1/void/current", "http://10.0.0.1/void/current/nonfree"},
 		Arch:       "x86_64",

@@ -47,7 +47,7 @@ func (e *StepError) Unwrap() error { return e.Err }
 // second is the first that writes.
 func (in *install) steps() []step {
 	return []step{
-		{"disk", "check the disk " + in.plan.Disk.Serial, in.checkDisk},
+		{"disk", "check the disk " + in.plan.Disks[0].Serial, in.checkDisk},
 		{"partition", "divide the disk", in.partition},
 		{"filesystems", "make file systems", in.makeFilesystems},
 		{"mount", "mount the new system", in.mount},

@@ -58,7 +58,7 @@ func TestRefusedDisksAreNotTouched(t *testing.T) {
 			m := newMachine(t)
 			c.arrange(m)
 			plan := testPlan("DISK1")
-			plan.Disk.Foreign = c.foreign
+			plan.Disks[0].Foreign = c.foreign
 			in, _ := testInstall(t, m, plan, true)
 			err := in.run(context.Background())
 			var at *StepError
@@ -78,7 +78,7 @@ func TestNamedForeignDiskIsInstalled(t *testing.T) {
 	m.addDisk("vda", "DISK1")
 	m.writeAt("vda", 0, "LUKS\xba\xbe")
 	plan := testPlan("DISK1")
-	plan.Disk.Foreign = true
+	plan.Disks[0].Foreign = true
 	in, _ := testInstall(t, m, plan, false)
 	if err := in.run(context.Background()); err != nil {
 		t.Fatal(err)
