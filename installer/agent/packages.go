@@ -4,8 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"time"
 
 	"provision.internal/host"
@@ -18,6 +16,9 @@ const (
 
 // installPackages seeds the trusted keys and runs xbps-install. A run that
 // failed is repeated: it goes on where it stopped, with what it has fetched.
+//
+// A repetition does not run a failed INSTALL script again: xbps-install then says that
+// everything is installed already. reconfigure runs all of them, and fails when one does.
 func (in *install) installPackages(ctx context.Context) error {
 	for _, key := range in.plan.Keys {
 		// xbps-install -y does not accept a key that it does not know.
@@ -33,15 +34,9 @@ func (in *install) installPackages(ctx context.Context) error {
 	args = append(args, in.plan.Packages...)
 
 	run := func() error {
-		watch := xbpsWatch{told: in.log.Progress}
-		err := in.command(ctx, Command{
-			Args:    args,
-			Env:     []string{"XBPS_ARCH=" + in.plan.Arch},
-			Timeout: packageTimeout,
-			Line:    watch.line,
-		})
-		if err != nil && watch.missing != "" {
-			return final("the repositories lack a package: %s", watch.missing)
+		watch, err := in.xbps(ctx, "packages", Command{Args: args, Env: []string{"XBPS_ARCH=" + in.plan.Arch}})
+		if err != nil && watch.refused != "" {
+			return final("%s: %w", watch.refused, err)
 		}
 		return err
 	}
@@ -55,44 +50,6 @@ func (in *install) installPackages(ctx context.Context) error {
 	return os.RemoveAll(in.sys.path(targetDir, "var/cache/xbps"))
 }
 
-// xbpsWatch reads xbps-install's output.
-type xbpsWatch struct {
-	told    func(host.Progress)
-	total   int64
-	done    int64
-	missing string
-}
-
-var (
-	// "linux6.1   install   -   6.1.140_1   120MB": a row of the table that it shows first.
-	xbpsRow = regexp.MustCompile(`^\S+\s+(install|update|reinstall|configure)\s+\S+\s+\S+`)
-	// "linux6.1-6.1.140_1: unpacking ..."
-	xbpsAction = regexp.MustCompile(`^(\S+?-[^-\s]+_\d+)(?:\.\S+\.xbps)?: (unpacking|configuring|verifying|collecting|\d)`)
-)
-
-func (w *xbpsWatch) line(s string) {
-	if strings.Contains(s, "not found in repository pool") {
-		w.missing = s
-		return
-	}
-	if xbpsRow.MatchString(s) {
-		w.total++
-		return
-	}
-	m := xbpsAction.FindStringSubmatch(s)
-	if m == nil {
-		return
-	}
-	doing := m[2]
-	switch {
-	case doing == "unpacking":
-		w.done++
-	case doing[0] >= '0' && doing[0] <= '9':
-		doing = "fetching"
-	}
-	w.told(host.Progress{Step: "packages", Text: doing + " " + m[1], Done: min(w.done, w.total), Of: w.total})
-}
-
 // reconfigure runs what packages could not do while they were unpacked: locales,
 // the initramfs with the final configuration.
 func (in *install) reconfigure(ctx context.Context) error {
@@ -100,9 +57,23 @@ func (in *install) reconfigure(ctx context.Context) error {
 		in.log.Say("configure: the new system has no xbps-reconfigure; its packages are configured already")
 		return nil
 	}
-	return in.command(ctx, Command{
-		Args:    []string{"xbps-reconfigure", "-fa"},
-		Chroot:  in.sys.path(targetDir),
-		Timeout: packageTimeout,
-	})
+	_, err := in.xbps(ctx, "configure", Command{Args: []string{"xbps-reconfigure", "-fa"}, Chroot: in.sys.path(targetDir)})
+	return err
+}
+
+// xbps runs a program of XBPS and tells its progress as that of a step.
+func (in *install) xbps(ctx context.Context, step string, c Command) (*xbpsWatch, error) {
+	watch := &xbpsWatch{told: func(text string, done, of int64) {
+		in.log.Progress(host.Progress{Step: step, Text: text, Done: done, Of: of})
+	}}
+	// Into a pipe XBPS writes in blocks of 4 kB, which is a hundred packages late.
+	c.Terminal = true
+	c.Timeout = packageTimeout
+	c.Line = func(line string) {
+		if watch.line(line) {
+			in.log.Detail(line)
+		}
+	}
+	in.log.Detail("$ " + c.String())
+	return watch, in.sys.Run(ctx, c)
 }

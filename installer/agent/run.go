@@ -10,9 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
-	"time"
 )
 
 var randomBytes io.Reader = rand.Reader
@@ -63,11 +63,11 @@ func runCommand(ctx context.Context, c Command) error {
 	cmd.Stdin = strings.NewReader(c.Stdin)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Chroot: c.Chroot}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 2 * time.Second // a daemon that a package starts may keep the pipe open
+	cmd.WaitDelay = leftBehind
 
 	var last []string
-	out, in := io.Pipe()
-	cmd.Stdout, cmd.Stderr = in, in
+	out, ended := attach(cmd, c.Terminal)
+	defer out.Close()
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -80,7 +80,7 @@ func runCommand(ctx context.Context, c Command) error {
 		})
 	}()
 	err = cmd.Run()
-	in.Close()
+	ended()
 	<-read
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil // it ended well; what it left behind holds its output
@@ -113,14 +113,18 @@ func lookUp(root, name string) (string, error) {
 	return "", final("%s is not in the installer's userland or the installed packages", name)
 }
 
+var escapes = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
+
 // eachLine calls f for each line of r that is not empty. A carriage return ends
-// a line too: progress bars use it. Lines that never end are cut.
+// a line too: progress bars use it. Lines that never end are cut. What tells a
+// terminal to move or to erase is left out.
 func eachLine(r io.Reader, f func(string)) {
 	const longest = 4096
 	br := bufio.NewReader(r)
 	var line []byte
 	flush := func() {
-		if s := strings.TrimSpace(strings.ToValidUTF8(string(line), "?")); s != "" {
+		plain := escapes.ReplaceAllString(strings.ToValidUTF8(string(line), "?"), "")
+		if s := strings.TrimSpace(plain); s != "" {
 			f(s)
 		}
 		line = line[:0]

@@ -37,6 +37,32 @@ func TestRunCommandQuotesTheEnd(t *testing.T) {
 	}
 }
 
+// On a terminal a program's lines come when it prints them, and its commands to the
+// terminal are left out. What is printed faster than read is not lost.
+func TestRunCommandOnATerminal(t *testing.T) {
+	var lines []string
+	err := runCommand(context.Background(), Command{
+		Args:     []string{"sh", "-c", `test -t 1 && test -t 2 && printf '[ 1%%] a\033[K\r[99%%] a\033[K\rdone\033[K\n' && seq 20000`},
+		Terminal: true,
+		Line: func(s string) {
+			if len(lines) == 3 {
+				time.Sleep(50 * time.Millisecond) // the terminal is full meanwhile
+			}
+			lines = append(lines, s)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(lines) != 20003 || lines[20002] != "20000" || !slices.Equal(lines[:4], []string{"[ 1%] a", "[99%] a", "done", "1"}) {
+		t.Errorf("%d lines, %q … %q", len(lines), lines[:min(len(lines), 4)], lines[max(0, len(lines)-1):])
+	}
+	err = runCommand(context.Background(), Command{Args: []string{"sh", "-c", "echo why; exit 3"}, Terminal: true})
+	if err == nil || !strings.HasSuffix(err.Error(), "exit status 3: why") {
+		t.Errorf("runCommand = %v", err)
+	}
+}
+
 // A program that hangs is ended with everything that it has started.
 func TestRunCommandTimesOut(t *testing.T) {
 	alive := filepath.Join(t.TempDir(), "alive")
@@ -55,8 +81,11 @@ func TestRunCommandTimesOut(t *testing.T) {
 
 // A package's script may leave a daemon behind that keeps the output open.
 func TestRunCommandLeavesDaemonsBehind(t *testing.T) {
-	if err := runCommand(context.Background(), Command{Args: []string{"sh", "-c", "sleep 20 & exit 0"}, Timeout: 15 * time.Second}); err != nil {
-		t.Errorf("runCommand = %v", err)
+	for _, terminal := range []bool{false, true} {
+		err := runCommand(context.Background(), Command{Args: []string{"sh", "-c", "sleep 20 & exit 0"}, Timeout: 15 * time.Second, Terminal: terminal})
+		if err != nil {
+			t.Errorf("runCommand = %v", err)
+		}
 	}
 }
 
@@ -104,6 +133,7 @@ func TestLookUp(t *testing.T) {
 func FuzzEachLine(f *testing.F) {
 	f.Add([]byte("a\nb\r\nc\r50%\r"))
 	f.Add([]byte("\xff\xfe\n\n\x00"))
+	f.Add([]byte("[ 3%] a\x1b[K\r\x1b[1A\x1b[K\n\x1b[12;3"))
 	f.Add(bytes.Repeat([]byte("x"), 10000))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var lines []string
@@ -114,41 +144,4 @@ func FuzzEachLine(f *testing.F) {
 			t.Errorf("line %d is %q", i, lines[i])
 		}
 	})
-}
-
-// xbps-install's own words, as version 0.59 prints them, and the progress that
-// a person sees.
-func TestXBPSOutput(t *testing.T) {
-	m := newMachine(t)
-	m.addDisk("vda", "DISK1")
-	m.outputs["xbps-install"] = []string{
-		"[*] Updating repository `http://10.0.0.1/void/current/x86_64-repodata' ...",
-		"Name            Action    Version           New version            Download size",
-		"base-files      install   -                 0.144_1                -",
-		"linux6.1        install   -                 6.1.140_1              123MB",
-		"Size to download:              124MB",
-		"[*] Downloading packages",
-		"linux6.1-6.1.140_1.x86_64.xbps: 123MB [avg rate: 80MB/s]",
-		"linux6.1-6.1.140_1: verifying RSA signature...",
-		"[*] Unpacking packages",
-		"base-files-0.144_1: unpacking ...",
-		"linux6.1-6.1.140_1: unpacking ...",
-		"[*] Configuring unpacked packages",
-		"linux6.1-6.1.140_1: configuring ...",
-		"linux6.1-6.1.140_1: installed successfully.",
-		"2 downloaded, 2 installed, 0 updated, 2 configured, 0 removed.",
-	}
-	in, _ := testInstall(t, m, testPlan("DISK1"), false)
-	var told []string
-	in.log.Attach(func(string) {}, progressText(&told))
-	if err := in.run(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		"fetching linux6.1-6.1.140_1 0/2", "verifying linux6.1-6.1.140_1 0/2",
-		"unpacking base-files-0.144_1 1/2", "unpacking linux6.1-6.1.140_1 2/2", "configuring linux6.1-6.1.140_1 2/2",
-	}
-	if d := cmp.Diff(want, told); d != "" {
-		t.Errorf("progress differs (-want +got):\n%s", d)
-	}
 }

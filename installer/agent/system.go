@@ -26,12 +26,13 @@ type System struct {
 
 // Command is one program that the install runs.
 type Command struct {
-	Args    []string
-	Chroot  string        // run inside this directory, and look the program up there
-	Env     []string      // added to the agent's own
-	Stdin   string        // what it reads
-	Timeout time.Duration // zero: CommandTimeout
-	Line    func(string)  // called for each line that it prints on either output; may be nil
+	Args     []string
+	Chroot   string        // run inside this directory, and look the program up there
+	Env      []string      // added to the agent's own
+	Stdin    string        // what it reads
+	Timeout  time.Duration // zero: CommandTimeout
+	Line     func(string)  // called for each line that it prints on either output; may be nil
+	Terminal bool          // it prints on a terminal, line by line, and not in blocks into a pipe
 }
 
 // CommandTimeout bounds a program for which no other bound is known. It is
