@@ -69,7 +69,7 @@ func (c *Cluster) broken(ctx context.Context, err error) error {
 }
 
 // checkToken asks whether a silent stream was denied. A cluster without ACLs
-// answers 400, which is no refusal.
+// answers 400 before Nomad 1.10.1, which is no refusal.
 func (c *Cluster) checkToken(ctx context.Context) error {
 	return c.call(ctx, "check the token", func(ctx context.Context) error {
 		_, _, err := c.api.ACLTokens().Self(query(ctx))

@@ -72,8 +72,8 @@ func (s *Server) Depose() {
 // Restart breaks every connection and refuses a few requests, as a server that
 // is restarted does.
 func (s *Server) Restart() {
+	s.Inject(Restarted) // first: whoever comes back at once is refused, too
 	s.Break()
-	s.Inject(Restarted)
 }
 
 // Break breaks every stream and blocking query.

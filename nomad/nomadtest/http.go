@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// reply is what a handler answers with. A read carries the headers of one.
+// reply is what a handler answers with. A read carries the headers of one, with
+// the index of the table that it looked in: 0 until something is in there.
 type reply struct {
 	body  any // JSON, or []byte for plain text
 	index uint64
@@ -22,7 +23,8 @@ type reply struct {
 type refusal struct {
 	code  int
 	text  string
-	index uint64 // of the table that was looked in, 0 for none
+	index uint64 // of the table that was looked in
+	read  bool   // one was looked in
 }
 
 func (r refusal) Error() string { return fmt.Sprintf("%d %s", r.code, r.text) }
@@ -111,12 +113,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, h handler) {
 		s.refuse(w, err)
 		return
 	}
-	if rep.index > 0 {
+	switch {
+	case rep.read:
+		headRead(w.Header(), rep.index)
+	case rep.index > 0:
 		w.Header().Set("X-Nomad-Index", strconv.FormatUint(rep.index, 10))
-	}
-	if rep.read {
-		w.Header().Set("X-Nomad-Knownleader", "true")
-		w.Header().Set("X-Nomad-Lastcontact", "0")
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if _, plain := rep.body.([]byte); plain {
@@ -141,11 +142,11 @@ func (s *Server) answer(r request, h handler) (body []byte, rep reply, err error
 		changed, epoch := s.changed, s.epoch
 		rep, err = h(r)
 		// Nothing new: an answer, or "not found", that is no newer than known.
-		at := rep.index
+		at, read := rep.index, rep.read
 		if no, ok := errors.AsType[refusal](err); ok {
-			at = no.index
+			at, read = no.index, no.read
 		}
-		if known == 0 || at > known || at == 0 || expired {
+		if known == 0 || at > known || !read || expired {
 			switch b := rep.body.(type) {
 			case nil:
 			case []byte:
@@ -180,10 +181,8 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 		w.WriteHeader(no.code)
 		return
 	}
-	if no.index > 0 {
-		w.Header().Set("X-Nomad-Index", strconv.FormatUint(no.index, 10))
-		w.Header().Set("X-Nomad-Knownleader", "true")
-		w.Header().Set("X-Nomad-Lastcontact", "0")
+	if no.read {
+		headRead(w.Header(), no.index)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Add("Vary", "Accept-Encoding")
@@ -191,15 +190,20 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 	_, _ = io.WriteString(w, no.text)
 }
 
-// read is a reply with the index of t, and at least 1: an index of 0 would end
-// a client's blocking queries.
+func headRead(h http.Header, index uint64) {
+	h.Set("X-Nomad-Index", strconv.FormatUint(index, 10))
+	h.Set("X-Nomad-Knownleader", "true")
+	h.Set("X-Nomad-Lastcontact", "0")
+}
+
+// read is a reply with the index of t.
 func (s *Server) read(body any, t table) (reply, error) {
-	return reply{body: body, index: max(s.tables[t], 1), read: true}, nil
+	return reply{body: body, index: s.tables[t], read: true}, nil
 }
 
 // missing is a 404 in the table t.
 func (s *Server) missing(t table, what string) (reply, error) {
-	return reply{}, refusal{code: http.StatusNotFound, text: what + " not found", index: max(s.tables[t], 1)}
+	return reply{}, refusal{code: http.StatusNotFound, text: what + " not found", index: s.tables[t], read: true}
 }
 
 func (s *Server) routes() *http.ServeMux {
