@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -81,14 +82,28 @@ func (k *kits) assemble(ctx context.Context) (images.Image, error) {
 	if err != nil {
 		return images.Image{}, err
 	}
-	var repositories []string
+	var dirs []string
 	for _, sub := range im.subfolders() {
-		repositories = append(repositories, filepath.Join(im.Repository, sub))
+		dirs = append(dirs, filepath.Join(im.Repository, sub))
+	}
+	repositories, err := images.OpenRepositories(dirs, im.Arch, keys)
+	if err != nil {
+		return images.Image{}, err
 	}
 	return k.store.Assemble(ctx, images.Inputs{
-		Arch: im.Arch, Rootfs: im.ROOTFS, Repositories: repositories, Keys: keys, Kernel: im.Kernel,
-		Agent: agent, Overlay: k.overlay,
+		Arch: im.Arch, Rootfs: im.ROOTFS, Repositories: repositories, Kernel: im.Kernel,
+		Packages: k.cfg.tools(), Agent: agent, Overlay: k.overlay,
 	})
+}
+
+// tools are the packages that the roles' layouts need in the installer.
+func (c Config) tools() []string {
+	var all []string
+	for _, role := range c.Roles {
+		all = append(all, role.Tools()...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // overlay is what makes the image this appliance's own.

@@ -13,18 +13,16 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
-
-	"provision.internal/xbps"
 )
 
-// Inputs are what an installer image is made of. All must be set.
+// Inputs are what an installer image is made of. All but Packages must be set.
 type Inputs struct {
-	Arch         string    // as XBPS calls it: x86_64, x86_64-musl, aarch64, …
-	Rootfs       string    // Void's ROOTFS tarball: the installer's tools
-	Repositories []string  // folders with the kernel's package; the first match wins
-	Keys         xbps.Keys // that the repositories are held to
-	Kernel       string    // name of the kernel's package: "linux"
-	Agent        []byte    // static binary, started as /init
+	Arch         string       // as XBPS calls it: x86_64, x86_64-musl, aarch64, …
+	Rootfs       string       // Void's ROOTFS tarball: the installer's tools
+	Repositories []Repository // with the packages; the first match wins
+	Kernel       string       // name of the kernel's package: "linux"
+	Packages     []string     // tools that the ROOTFS may not have, by the names of their packages
+	Agent        []byte       // static binary, started as /init
 
 	// Overlay returns the appliance's own files for the initrd, by path
 	// ("etc/provision/agent.json"). userland is what the agent has to fetch.
@@ -38,7 +36,12 @@ type Image struct {
 	Kernel   Blob   `json:"kernel"`
 	Initrd   Blob   `json:"initrd"`   // the agent as /init, drivers for network and disks, the overlay
 	Userland Blob   `json:"userland"` // tar in zstd: the tools and the other drivers, for the root of the initrd
+	Memory   int64  `json:"memory"`   // bytes that initrd and userland occupy once unpacked; while it unpacks, the machine holds Userland as well
 }
+
+// maxMemory bounds what an installer occupies. On a machine with 2 GiB its file
+// system may take half of them (the kernel's default for a tmpfs).
+const maxMemory = 800 << 20
 
 // Assemble makes the installer image for in, or finds it made. It needs no
 // privilege and no other program, and the same inputs give the same bytes.
@@ -52,6 +55,7 @@ func (s *Store) Assemble(ctx context.Context, in Inputs) (Image, error) {
 		return Image{}, err
 	}
 	defer unlock()
+	clear(s.used)
 	image, err := s.assemble(ctx, in)
 	if err != nil {
 		return Image{}, fmt.Errorf("installer image for %s: %w", in.Arch, err)
@@ -71,6 +75,10 @@ func (s *Store) assemble(ctx context.Context, in Inputs) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
+	packages, err := parts.packages(ctx, in, rootfs)
+	if err != nil {
+		return Image{}, err
+	}
 	kernel, err := parts.kernel(ctx, in, rootfs.Notes["lib"])
 	if err != nil {
 		return Image{}, err
@@ -81,10 +89,20 @@ func (s *Store) assemble(ctx context.Context, in Inputs) (Image, error) {
 	}
 
 	out := Image{Arch: in.Arch, Release: kernel.Notes["release"]}
+	for _, part := range []made{rootfs, packages, kernel, agent} {
+		out.Memory += part.Memory
+	}
+	if out.Memory > maxMemory {
+		return Image{}, fmt.Errorf("unpacked, the installer would occupy %d MiB of a machine's memory, more than %d: is %s Void's ROOTFS?", out.Memory>>20, maxMemory>>20, in.Rootfs)
+	}
 	if out.Kernel, err = s.join(parts, "kernel", nil, kernel.Blobs["kernel"]); err != nil {
 		return Image{}, err
 	}
-	if out.Userland, err = s.join(parts, "userland", nil, rootfs.Blobs["rootfs"], kernel.Blobs["late"]); err != nil {
+	frames := []Blob{rootfs.Blobs["rootfs"]}
+	if b, ok := packages.Blobs["packages"]; ok {
+		frames = append(frames, b)
+	}
+	if out.Userland, err = s.join(parts, "userland", nil, append(frames, kernel.Blobs["late"])...); err != nil {
 		return Image{}, err
 	}
 	files, err := in.Overlay(out.Userland)
@@ -97,8 +115,10 @@ func (s *Store) assemble(ctx context.Context, in Inputs) (Image, error) {
 	}
 	// The agent is last, because it alone is compressed: the kernel takes plain archives
 	// before a compressed one everywhere (early microcode has this form).
-	out.Initrd, err = s.join(parts, "initrd", overlay, kernel.Blobs["boot"], agent.Blobs["agent"])
-	return out, err
+	if out.Initrd, err = s.join(parts, "initrd", overlay, kernel.Blobs["boot"], agent.Blobs["agent"]); err != nil {
+		return Image{}, err
+	}
+	return out, s.assembled(out, parts)
 }
 
 func (in Inputs) check() error {
@@ -169,7 +189,7 @@ func (s *Store) agent(binary []byte) (made, error) {
 		}
 		defer z.Close()
 		blob, err := s.Put(bytes.NewReader(z.EncodeAll(buf.Bytes(), nil)))
-		return made{Blobs: map[string]Blob{"agent": blob}}, err
+		return made{Blobs: map[string]Blob{"agent": blob}, Memory: occupied(int64(len(binary)))}, err
 	}, "agent", hex.EncodeToString(sum[:]))
 }
 

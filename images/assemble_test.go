@@ -227,16 +227,13 @@ func TestAssembleRefuses(t *testing.T) {
 			}
 		}, "unexpected EOF"},
 		"no kernel": {func(t *testing.T, in *images.Inputs) {
-			dir, keys := repository(t, nil)
-			in.Repositories, in.Keys = []string{dir}, keys
+			in.Repositories = repository(t, nil)
 		}, "no kernel (boot/vmlinuz-RELEASE) in the packages linux-6.1_1, linux6.1-6.1.9_1"},
 		"a missing dependency of a module": {func(t *testing.T, in *images.Inputs) {
 			files := slices.DeleteFunc(kernelFiles(t, "usr/lib"), func(f xbps.File) bool { return strings.HasSuffix(f.Path, "failover.ko") })
-			dir, keys := repository(t, files)
-			in.Repositories, in.Keys = []string{dir}, keys
+			in.Repositories = repository(t, files)
 		}, "virtio_net needs failover"},
 		"another package name": {func(_ *testing.T, in *images.Inputs) { in.Kernel = "nothing" }, "nothing: not found in repository pool"},
-		"no key":               {func(_ *testing.T, in *images.Inputs) { in.Keys = nil }, "the key is not trusted"},
 		"nothing set":          {func(_ *testing.T, in *images.Inputs) { *in = images.Inputs{} }, "Agent is not set\nArch is not set"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -272,7 +269,7 @@ func TestAssembleStops(t *testing.T) {
 func TestAssembleWithoutMergedUsr(t *testing.T) {
 	in := inputs(t)
 	in.Rootfs = tarball(t, tar.Header{Name: "lib/", Typeflag: tar.TypeDir, Mode: 0o755}, regular("bin/sh", "sh"))
-	in.Repositories[0], in.Keys = repository(t, kernelFiles(t, "lib"))
+	in.Repositories = repository(t, kernelFiles(t, "lib"))
 	s := open(t)
 	image, err := s.Assemble(t.Context(), in)
 	if err != nil {

@@ -73,14 +73,14 @@ func kernelFiles(t testing.TB, lib string) []xbps.File {
 }
 
 // repository builds one with a meta package that depends on the kernel's.
-func repository(t testing.TB, files []xbps.File) (string, xbps.Keys) {
+func repository(t testing.TB, files []xbps.File, more ...xbps.Spec) []images.Repository {
 	t.Helper()
 	b := &xbps.Builder{Dir: t.TempDir(), Arch: "x86_64", Key: signer()}
-	for _, s := range []xbps.Spec{
+	for _, s := range append([]xbps.Spec{
 		{Package: xbps.Package{Pkgver: "linux-6.1_1", Arch: "x86_64", Desc: "meta", Depends: []string{"linux6.1>=6.1_1"}}},
 		{Package: xbps.Package{Pkgver: "linux6.1-6.1.9_1", Arch: "x86_64", Desc: "kernel", Depends: []string{"linux-base>=0"}}, Files: files},
 		{Package: xbps.Package{Pkgver: "linux-base-1_1", Arch: "noarch", Desc: "no kernel in it"}},
-	} {
+	}, more...) {
 		if _, err := b.Add(s); err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,11 @@ func repository(t testing.TB, files []xbps.File) (string, xbps.Keys) {
 	if err := b.Finish(); err != nil {
 		t.Fatal(err)
 	}
-	return b.Dir, xbps.Keys{b.PublicKey().Fingerprint(): *b.PublicKey()}
+	all, err := images.OpenRepositories([]string{b.Dir}, "x86_64", xbps.Keys{b.PublicKey().Fingerprint(): *b.PublicKey()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 // tarball writes a ROOTFS tarball.
@@ -139,9 +143,8 @@ func rootfs(t testing.TB) string {
 }
 
 func inputs(t testing.TB) images.Inputs {
-	dir, keys := repository(t, kernelFiles(t, "usr/lib"))
 	return images.Inputs{
-		Arch: "x86_64", Rootfs: rootfs(t), Repositories: []string{dir}, Keys: keys, Kernel: "linux", Agent: []byte("\x7fELF agent"),
+		Arch: "x86_64", Rootfs: rootfs(t), Repositories: repository(t, kernelFiles(t, "usr/lib")), Kernel: "linux", Agent: []byte("\x7fELF agent"),
 		Overlay: func(userland images.Blob) (map[string][]byte, error) {
 			return map[string][]byte{"/etc/provision/agent.json": []byte(userland.SHA256)}, nil
 		},

@@ -17,37 +17,22 @@ import (
 const (
 	maxModule = 256 << 20 // of one module, decompressed
 	maxKernel = 256 << 20
+	maxConfig = 4 << 20
 )
-
-// kernelPackage is a package that may hold the kernel, with where it is.
-type kernelPackage struct {
-	repository *xbps.Repository
-	pkg        xbps.Package
-}
 
 // kernelPackages returns the packages among which the kernel is: the one of the
 // given name, and if that is a meta package, the versioned one ("linux6.12")
 // which it depends on. The likelier come first.
-func kernelPackages(in Inputs) ([]kernelPackage, error) {
-	var repositories []*xbps.Repository
-	var indexes []*xbps.Index
-	for _, dir := range in.Repositories {
-		r, err := xbps.OpenRepository(dir, in.Arch, in.Keys)
-		if err != nil {
-			return nil, err
-		}
-		repositories = append(repositories, r)
-		indexes = append(indexes, r.Index)
-	}
-	chosen, err := xbps.Resolve(indexes, []string{in.Kernel}, nil)
+func kernelPackages(in Inputs) ([]source, error) {
+	chosen, err := in.resolve([]string{in.Kernel}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("kernel package %s: %w", in.Kernel, err)
 	}
-	var found []kernelPackage
+	var found []source
 	for _, c := range chosen {
-		rest, ok := strings.CutPrefix(c.Name(), in.Kernel)
+		rest, ok := strings.CutPrefix(c.pkg.Name(), in.Kernel)
 		if ok && strings.Trim(rest, "0123456789.") == "" {
-			found = append(found, kernelPackage{repositories[c.Repository], c.Package})
+			found = append(found, c)
 		}
 	}
 	return found, nil
@@ -57,41 +42,18 @@ func kernelPackages(in Inputs) ([]kernelPackage, error) {
 type kernelFiles struct {
 	release string
 	image   string // path in the package
+	config  []byte // what it was built with
 	builtin []string
 	modules []module
 }
 
-// walk verifies the package and calls f for each file.
-func (k kernelPackage) walk(ctx context.Context, f func(xbps.File, io.Reader) error) error {
-	file, err := k.repository.Open(k.pkg)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	a, err := xbps.OpenArchive(file)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file.Name(), err)
-	}
-	defer a.Close()
-	for {
-		entry, err := a.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err == nil {
-			err = f(entry, a)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", file.Name(), err)
-		}
-	}
+// unzstds reports whether the kernel decompresses firmware in zstd by itself.
+func (k *kernelFiles) unzstds() bool {
+	return slices.Contains(strings.Split(string(k.config), "\n"), "CONFIG_FW_LOADER_COMPRESS_ZSTD=y")
 }
 
-// read lists the kernel and its modules; nil when the package has none.
-func (k kernelPackage) read(ctx context.Context) (*kernelFiles, error) {
+// readKernel lists the kernel and its modules; nil when the package has none.
+func readKernel(ctx context.Context, k source) (*kernelFiles, error) {
 	out := &kernelFiles{}
 	err := k.walk(ctx, func(f xbps.File, r io.Reader) error {
 		if !f.Mode.IsRegular() || f.Link != "" {
@@ -100,6 +62,11 @@ func (k kernelPackage) read(ctx context.Context) (*kernelFiles, error) {
 		if isKernel(f.Path) {
 			out.image = f.Path
 			return nil
+		}
+		if strings.HasPrefix(f.Path, "boot/config-") && f.Size <= maxConfig {
+			var err error
+			out.config, err = io.ReadAll(r)
+			return err
 		}
 		release, file, ok := modulePath(f.Path)
 		if !ok {
@@ -177,19 +144,18 @@ func (s *Store) kernel(ctx context.Context, in Inputs, lib string) (made, error)
 	if err != nil {
 		return made{}, err
 	}
-	inputs := []string{"kernel", lib}
-	for _, k := range packages {
-		inputs = append(inputs, k.pkg.File(), k.pkg.SHA256)
-	}
+	firmware := in.named(firmwarePackages)
+	inputs := append([]string{"kernel", lib}, identities(packages)...)
+	inputs = append(append(inputs, "firmware"), identities(firmware)...)
 	return s.remember(func() (made, error) {
 		var names []string
 		for _, k := range slices.Backward(packages) {
-			files, err := k.read(ctx)
+			files, err := readKernel(ctx, k)
 			if err != nil {
 				return made{}, err
 			}
 			if files != nil {
-				return s.extract(ctx, k, files, lib)
+				return s.extract(ctx, k, files, firmware, lib)
 			}
 			names = append(names, k.pkg.Pkgver)
 		}
@@ -197,7 +163,7 @@ func (s *Store) kernel(ctx context.Context, in Inputs, lib string) (made, error)
 	}, inputs...)
 }
 
-func (s *Store) extract(ctx context.Context, k kernelPackage, files *kernelFiles, lib string) (made, error) {
+func (s *Store) extract(ctx context.Context, k source, files *kernelFiles, firmware []source, lib string) (made, error) {
 	sel, err := newModuleSet(files.modules, files.builtin).choose()
 	if err != nil {
 		return made{}, fmt.Errorf("%s: %w", k.pkg.Pkgver, err)
@@ -231,11 +197,25 @@ func (s *Store) extract(ctx context.Context, k kernelPackage, files *kernelFiles
 	if err != nil {
 		return made{}, err
 	}
+	loadable, err := collectFirmware(ctx, firmware, wantedFirmware(sel))
+	if err != nil {
+		return made{}, err
+	}
 	dir := path.Join(lib, "modules", files.release)
 	pick := func(of map[string]module) map[string][]byte {
 		tree := map[string][]byte{path.Join(dir, "modules.dep"): []byte(sel.dep), path.Join(dir, "modules.alias"): []byte(sel.alias)}
-		for file := range of {
+		for file, m := range of {
 			tree[path.Join(dir, packed(file))] = bodies[packed(file)]
+			for name, body := range loadable.of(m) {
+				name = path.Join(lib, "firmware", name)
+				if files.unzstds() {
+					name, body = name+".zst", z.EncodeAll(body, nil)
+				}
+				tree[name] = body
+			}
+		}
+		for _, body := range tree {
+			out.Memory += occupied(int64(len(body)))
 		}
 		return tree
 	}

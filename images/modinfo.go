@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 	"unicode"
@@ -11,11 +12,12 @@ import (
 
 // module is what a kernel module says of itself.
 type module struct {
-	path    string // below lib/modules/RELEASE, as in its package: "kernel/fs/ext4/ext4.ko.xz"
-	name    string // as the kernel knows it: "crc32c_generic"
-	depends []string
-	soft    []string // modules or aliases wanted before or after it
-	aliases []string
+	path     string // below lib/modules/RELEASE, as in its package: "kernel/fs/ext4/ext4.ko.xz"
+	name     string // as the kernel knows it: "crc32c_generic"
+	depends  []string
+	soft     []string // modules or aliases wanted before or after it
+	aliases  []string
+	firmware []string // files below lib/firmware, possibly with wildcards
 }
 
 // parseModule reads the .modinfo section of an uncompressed module.
@@ -54,6 +56,11 @@ func parseModule(file string, image []byte) (module, error) {
 				return m, fmt.Errorf("%s: %q is no alias", file, value)
 			}
 			m.aliases = append(m.aliases, value)
+		case "firmware":
+			if !fs.ValidPath(value) || value == "." {
+				return m, fmt.Errorf("%s: %q is no name of a firmware file", file, value)
+			}
+			m.firmware = append(m.firmware, value)
 		}
 	}
 	return m, nil

@@ -32,16 +32,23 @@ var (
 // refused when anything in it is not as it should be, before either file is
 // kept. Its loaders and menus for a BIOS are not used.
 func (s *Store) Netboot(ctx context.Context, file string) (Netboot, error) {
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return Netboot{}, err
+	}
+	defer unlock()
 	sum, err := s.hashOf(file)
 	if err != nil {
 		return Netboot{}, fmt.Errorf("NETBOOT: %w; set images.netboot to a tarball of void-mklive's mknet.sh", err)
 	}
-	m, err := s.remember(func() (made, error) { return s.readNetboot(ctx, file) }, "netboot", sum)
+	m, err := s.remember(func() (made, error) { return s.readNetboot(ctx, file) }, netbootRecipe, sum)
 	if err != nil {
 		return Netboot{}, fmt.Errorf("NETBOOT %s: %w", file, err)
 	}
 	return Netboot{Release: m.Notes["release"], Kernel: m.Blobs["kernel"], Initrd: m.Blobs["initrd"]}, nil
 }
+
+const netbootRecipe = "netboot"
 
 // Names in the tarball, at its top.
 const (

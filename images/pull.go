@@ -1,6 +1,7 @@
 package images
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -139,7 +140,11 @@ func (s *Store) releaseSum(r Release, arch string) (string, error) {
 // list is where a file of a release's signed list is kept.
 func (s *Store) list(name, file string) string { return filepath.Join(s.dir, name+"-"+file) }
 
+// writeFile writes a file whole or not at all, and only when it changes.
 func writeFile(name string, b []byte) error {
+	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, b) {
+		return nil
+	}
 	if err := os.WriteFile(name+".new", b, 0o644); err != nil {
 		return fmt.Errorf("image store: %w", err)
 	}

@@ -14,21 +14,31 @@ import (
 )
 
 // recipeVersion changes when the same inputs are to give other files.
-const recipeVersion = "1"
+const recipeVersion = "2"
 
 // made is the result of one step of an assembly.
 type made struct {
-	Blobs map[string]Blob   `json:"blobs"`
-	Notes map[string]string `json:"notes,omitempty"`
+	Blobs  map[string]Blob   `json:"blobs"`
+	Notes  map[string]string `json:"notes,omitempty"`
+	Memory int64             `json:"memory,omitempty"` // bytes that it occupies on the machine
+}
+
+// occupied is what a file of size bytes takes of a machine's memory: whole pages,
+// and an inode with a directory entry.
+func occupied(size int64) int64 {
+	const page, inode = 4096, 1024
+	return (size+page-1)/page*page + inode
 }
 
 // remember returns what make gave for the same inputs before, as long as the
 // files are still there and right; else it calls make.
 func (s *Store) remember(make func() (made, error), inputs ...string) (made, error) {
-	key := sha256.Sum256([]byte(recipeVersion + "\x00" + strings.Join(inputs, "\x00")))
-	name := filepath.Join(s.dir, "recipes", inputs[0]+"-"+hex.EncodeToString(key[:12])+".json")
-	var m made
-	if b, err := os.ReadFile(name); err == nil && json.Unmarshal(b, &m) == nil && s.whole(m) {
+	recipe := recipeName(inputs...)
+	s.mu.Lock()
+	s.used[recipe] = true
+	s.mu.Unlock()
+	name := filepath.Join(s.dir, recipesDir, recipe)
+	if m, ok := readRecipe(name); ok && s.whole(m) {
 		return m, nil
 	}
 	m, err := make()
@@ -36,6 +46,18 @@ func (s *Store) remember(make func() (made, error), inputs ...string) (made, err
 		return made{}, err
 	}
 	return m, writeJSON(name, m)
+}
+
+func recipeName(inputs ...string) string {
+	key := sha256.Sum256([]byte(recipeVersion + "\x00" + strings.Join(inputs, "\x00")))
+	return inputs[0] + "-" + hex.EncodeToString(key[:12]) + ".json"
+}
+
+// readRecipe reads what was made once. One that cannot be read is as good as
+// none.
+func readRecipe(name string) (m made, ok bool) {
+	b, err := os.ReadFile(name)
+	return m, err == nil && json.Unmarshal(b, &m) == nil
 }
 
 func (s *Store) whole(m made) bool {
@@ -72,7 +94,7 @@ func (s *Store) hashOf(file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name := filepath.Join(s.dir, "recipes", "inputs.json")
+	name := filepath.Join(s.dir, recipesDir, "inputs.json")
 	inputs := map[string]known{}
 	if b, err := os.ReadFile(name); err == nil {
 		if err := json.Unmarshal(b, &inputs); err != nil {

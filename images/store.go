@@ -39,10 +39,12 @@ type Store struct {
 	used map[string]bool // recipes that the assembly under way needed
 }
 
-// Folders of a store that are stores themselves.
+// Folders of a store. The first two are stores themselves.
 const (
-	partsDir   = "parts"   // what images are joined of
-	releaseDir = "release" // files of Void's releases, as published
+	partsDir     = "parts"     // what images are joined of
+	releaseDir   = "release"   // files of Void's releases, as published
+	recipesDir   = "recipes"   // what was made of what
+	assembledDir = "assembled" // the latest image for each architecture
 )
 
 // stamp is what changes when someone writes to a file.
@@ -177,23 +179,30 @@ func (s *Store) List() ([]Blob, error) {
 	return blobs, nil
 }
 
-// Verify reads every stored file anew and returns one error for each that is
-// damaged, joined. Those are moved aside.
-func (s *Store) Verify() error {
-	blobs, err := s.List()
-	if err != nil {
-		return err
-	}
+// Verify reads every stored file anew, parts and files of releases too. It returns how
+// many there are, and one error for each that is damaged, joined. Those are moved aside.
+func (s *Store) Verify() (files int, err error) {
 	var faults []error
-	for _, b := range blobs {
-		f, err := os.Open(filepath.Join(s.dir, b.SHA256))
-		if err == nil {
-			err = s.check(f, b.SHA256, true)
-			f.Close()
+	for _, name := range []string{"", partsDir, releaseDir} {
+		one := s
+		if name != "" {
+			if one, err = s.sub(name); err != nil {
+				return files, err
+			}
 		}
+		blobs, err := one.List()
 		faults = append(faults, err)
+		files += len(blobs)
+		for _, b := range blobs {
+			f, err := os.Open(filepath.Join(one.dir, b.SHA256))
+			if err == nil {
+				err = one.check(f, b.SHA256, true)
+				f.Close()
+			}
+			faults = append(faults, err)
+		}
 	}
-	return errors.Join(faults...)
+	return files, errors.Join(faults...)
 }
 
 // Writer adds one file to a store. Commit or Abort ends it.

@@ -61,7 +61,7 @@ func TestStoreKeepsByContent(t *testing.T) {
 	if err != nil || len(all) != 2 {
 		t.Errorf("List = %v, %v; want two files", all, err)
 	}
-	if err := s.Verify(); err != nil {
+	if _, err := s.Verify(); err != nil {
 		t.Errorf("Verify: %v", err)
 	}
 }
@@ -121,7 +121,7 @@ func TestStoreNeverServesDamage(t *testing.T) {
 	if err := os.Chtimes(f.Name(), time.Time{}, info.ModTime()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Verify(); !errors.Is(err, images.ErrDamaged) || !strings.Contains(err.Error(), other.SHA256) || strings.Contains(err.Error(), b.SHA256) {
+	if _, err := s.Verify(); !errors.Is(err, images.ErrDamaged) || !strings.Contains(err.Error(), other.SHA256) || strings.Contains(err.Error(), b.SHA256) {
 		t.Errorf("Verify: %v, want ErrDamaged for %s only", err, other.SHA256)
 	}
 	if _, err := s.File(other.SHA256); !errors.Is(err, images.ErrMissing) {

@@ -27,6 +27,7 @@ var maxRootfs int64 = 4 << 30
 var junk = []string{
 	"boot", "dev", "proc", "sys", "run", "tmp",
 	"lib/modules", "usr/lib/modules", "usr/lib/firmware",
+	"usr/lib/gconv", "usr/share/zoneinfo", "usr/share/kbd", "etc/udev/hwdb.bin", "usr/lib/udev/hwdb.bin", "usr/lib/udev/hwdb.d",
 	"usr/include", "usr/lib/pkgconfig", "usr/lib/cmake", "usr/share/pkgconfig",
 	"usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/gtk-doc", "usr/share/locale", "usr/lib/locale", "usr/share/i18n",
 	"usr/share/bash-completion", "usr/share/zsh", "usr/share/fish", "usr/share/licenses",
@@ -34,6 +35,10 @@ var junk = []string{
 }
 
 func isJunk(name string) bool {
+	// What is installed here is of no use to the installed system, but for the keys.
+	if strings.HasPrefix(name, "var/db/xbps/") && !strings.HasPrefix(name, "var/db/xbps/keys") {
+		return true
+	}
 	for _, j := range junk {
 		if name == j || strings.HasPrefix(name, j+"/") {
 			return true
@@ -43,7 +48,8 @@ func isJunk(name string) bool {
 }
 
 // rootfs makes the part that comes from the ROOTFS tarball: "rootfs", tar
-// entries in zstd without an end, and the note "lib" of the folder that its modules go to.
+// entries in zstd without an end; "database" of its packages, if it has one; and the note "lib" of
+// the folder that its modules go to.
 func (s *Store) rootfs(ctx context.Context, file string) (made, error) {
 	sum, err := s.hashOf(file)
 	if err != nil {
@@ -74,7 +80,7 @@ func (s *Store) strip(ctx context.Context, file string) (made, error) {
 		return made{}, err
 	}
 	defer out.blob.Abort()
-	lib, files := "usr/lib", 0
+	m := made{Blobs: map[string]Blob{}, Notes: map[string]string{"lib": "usr/lib"}}
 	for {
 		e, err := t.Next()
 		if errors.Is(err, io.EOF) {
@@ -87,7 +93,12 @@ func (s *Store) strip(ctx context.Context, file string) (made, error) {
 			return made{}, err
 		}
 		if e.Path == "lib" && e.Mode.IsDir() {
-			lib = "lib" // not a system with a merged /usr
+			m.Notes["lib"] = "lib" // not a system with a merged /usr
+		}
+		if e.Path == xbps.DatabaseFile && e.Mode.IsRegular() {
+			if m.Blobs["database"], err = s.Put(t); err != nil {
+				return made{}, fmt.Errorf("%s: %w", e.Path, err)
+			}
 		}
 		if isJunk(e.Path) {
 			continue
@@ -95,16 +106,26 @@ func (s *Store) strip(ctx context.Context, file string) (made, error) {
 		if isJunk(e.Link) {
 			return made{}, fmt.Errorf("%s is a hard link to %s, which the userland leaves out", e.Path, e.Link)
 		}
-		files++
 		if err := out.add(e, t); err != nil {
 			return made{}, fmt.Errorf("%s: %w", e.Path, err)
 		}
 	}
-	if files == 0 {
+	if out.memory == 0 {
 		return made{}, errors.New("it has no files")
 	}
-	blob, err := out.commit(false)
-	return made{Blobs: map[string]Blob{"rootfs": blob}, Notes: map[string]string{"lib": lib}}, err
+	m.Memory = out.memory
+	m.Blobs["rootfs"], err = out.commit(false)
+	return m, err
+}
+
+// leaves reports whether a symbolic link climbs out of the root. Absolute ones
+// do not: they count from the machine's own root.
+func leaves(e xbps.File) bool {
+	if path.IsAbs(e.Target) {
+		return false
+	}
+	to := path.Join(path.Dir(e.Path), e.Target)
+	return to == ".." || strings.HasPrefix(to, "../")
 }
 
 // lateArchive writes files as tar entries in zstd, with the end of the archive.
@@ -125,9 +146,10 @@ func (s *Store) lateArchive(tree map[string][]byte) (Blob, error) {
 // frames writes tar entries in zstd. Parts written one after the other make
 // one archive, since zstd frames may be concatenated.
 type frames struct {
-	blob *Writer
-	zstd *zstd.Encoder
-	tar  *tar.Writer
+	blob   *Writer
+	zstd   *zstd.Encoder
+	tar    *tar.Writer
+	memory int64 // that what was added occupies
 }
 
 func (s *Store) newFrames() (*frames, error) {
@@ -142,11 +164,15 @@ func (s *Store) newFrames() (*frames, error) {
 		blob.Abort()
 		return nil, err
 	}
-	return &frames{blob, z, tar.NewWriter(z)}, nil
+	return &frames{blob: blob, zstd: z, tar: tar.NewWriter(z)}, nil
 }
 
 // add writes one entry, owned by root and without a time.
 func (f *frames) add(e xbps.File, body io.Reader) error {
+	if leaves(e) {
+		return fmt.Errorf("is a symbolic link to %q, which is outside", e.Target)
+	}
+	f.memory += occupied(e.Size)
 	h := &tar.Header{Name: e.Path, Mode: int64(e.Mode.Perm()), Format: tar.FormatPAX}
 	for flag, bit := range map[fs.FileMode]int64{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
 		if e.Mode&flag != 0 {
