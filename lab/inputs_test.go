@@ -79,7 +79,7 @@ func TestInputsAreMadeOnce(t *testing.T) {
 
 // XBPS installs no two packages with a file in common.
 func TestNoTwoPackagesHoldAFile(t *testing.T) {
-	m := maker{holders: map[string]string{}}
+	m := maker{holders: map[string]holder{}}
 	first, second := tree{}, tree{}
 	first.add(xbps.Directory("etc", 0o755), xbps.Regular("usr/lib/liblzma.so.5", 0o644, nil))
 	second.add(xbps.Directory("etc", 0o755), xbps.Symlink("usr/lib/liblzma.so.5", "liblzma.so.5.4"))

@@ -32,11 +32,11 @@ type maker struct {
 	builders map[string]*xbps.Builder
 	trees    map[string]tree // package → its files
 	needs    map[string][]string
-	holders  map[string]string // path of a file → the package that has it
+	holders  map[string]holder // path → the package that has it
 }
 
 func (m *maker) make(ctx context.Context) error {
-	m.builders, m.trees, m.needs, m.holders = map[string]*xbps.Builder{}, map[string]tree{}, map[string][]string{}, map[string]string{}
+	m.builders, m.trees, m.needs, m.holders = map[string]*xbps.Builder{}, map[string]tree{}, map[string][]string{}, map[string]holder{}
 	for _, part := range []string{mainPart, nonfreePart} {
 		dir := filepath.Join(m.out, "void", part)
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -112,19 +112,22 @@ func (m *maker) add(part string, p xbps.Package, files tree) error {
 	return err
 }
 
+// holder is a package that has a file or a folder.
+type holder struct {
+	name string
+	dir  bool
+}
+
 // hold remembers whose files these are. XBPS refuses to install two packages that have
 // a file in common, be it the same in both; folders may be shared.
 func (m *maker) hold(name string, files tree) error {
 	var faults []error
 	for _, f := range files.files() {
-		if f.Mode.IsDir() {
+		if other, taken := m.holders[f.Path]; taken && !(other.dir && f.Mode.IsDir()) {
+			faults = append(faults, fmt.Errorf("%s is in the package %s already: give it to one of them, and let the other depend on it", f.Path, other.name))
 			continue
 		}
-		if other, ok := m.holders[f.Path]; ok {
-			faults = append(faults, fmt.Errorf("%s is in the package %s already: give it to one of them, and let the other depend on it", f.Path, other))
-			continue
-		}
-		m.holders[f.Path] = name
+		m.holders[f.Path] = holder{name, f.Mode.IsDir()}
 	}
 	return errors.Join(faults...)
 }

@@ -48,9 +48,9 @@ func (m *maker) xbps(context.Context) error {
 			return fmt.Errorf("package xbps: %w", err)
 		}
 		for _, f := range files.files() {
-			if holder, ok := m.holders[f.Path]; ok {
+			if other, ok := m.holders[f.Path]; ok {
 				delete(files, f.Path)
-				needs = append(needs, holder)
+				needs = append(needs, other.name)
 			}
 		}
 		slices.Sort(needs)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"provision.internal/xbps"
 )
 
@@ -73,31 +75,36 @@ func (s *system) install(ctx context.Context, o options) error {
 	}
 	choices, err := xbps.Resolve(indexes, o.packages, present)
 	if err != nil {
-		return fmt.Errorf("transaction aborted due to unresolved dependencies:\n%w", err)
+		return exit(unix.ENODEV, fmt.Errorf("%w\nTransaction aborted due to unresolved dependencies", err))
+	}
+	if len(choices) == 0 {
+		for _, name := range o.packages {
+			fmt.Fprintf(os.Stderr, "ERROR: Package `%s' already installed.\n", name)
+		}
+		return nil
 	}
 	for _, c := range choices {
 		if len(c.Alternatives) > 0 {
 			return fmt.Errorf("%s: this stand-in for XBPS has no alternatives", c.Pkgver)
 		}
 	}
-	summary(choices)
-	if !o.yes && len(choices) > 0 {
+	unpacked := s.unpackedBelow(choices)
+	summary(choices, unpacked)
+	if !o.yes {
 		return errors.New("give -y: this stand-in for XBPS asks no questions")
 	}
-	return s.commit(ctx, o, keys, repositories, choices)
+	return s.commit(ctx, o, keys, repositories, choices, unpacked)
 }
 
 // commit fetches, unpacks and configures. Whatever happens, the database says
 // what is on the disk.
-func (s *system) commit(ctx context.Context, o options, keys xbps.Keys, repositories []repository, choices []xbps.Choice) error {
+func (s *system) commit(ctx context.Context, o options, keys xbps.Keys, repositories []repository, choices []xbps.Choice, unpacked []string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := os.MkdirAll(o.cache, 0o755); err != nil {
 		return err
 	}
-	if len(choices) > 0 {
-		fmt.Print("\n[*] Downloading packages\n[*] Unpacking packages\n")
-	}
+	fmt.Print("\n[*] Downloading packages\n[*] Collecting package files\n[*] Unpacking packages\n")
 	// The order of unpacking is that of the choices; readers run ahead of it.
 	queue := make([]chan error, len(choices))
 	tickets := make(chan struct{}, readers)
@@ -114,6 +121,12 @@ func (s *system) commit(ctx context.Context, o options, keys xbps.Keys, reposito
 			}()
 		}
 	}()
+	for _, name := range unpacked {
+		if err := s.script(ctx, s.packages[name], "pre"); err != nil { // once more, as XBPS does
+			return err
+		}
+	}
+	held := holders{}
 	for i, c := range choices {
 		if err := <-queue[i]; err != nil {
 			return errors.Join(err, s.save())
@@ -121,58 +134,85 @@ func (s *system) commit(ctx context.Context, o options, keys xbps.Keys, reposito
 		e := &entry{Package: c.Package, Automatic: c.Automatic, Repository: repositories[c.Repository].url,
 			InstallDate: time.Now().Format("2006-01-02 15:04 MST")}
 		fmt.Printf("%s: unpacking ...\n", c.Pkgver)
-		if err := s.unpack(ctx, filepath.Join(o.cache, c.File()), e); err != nil {
+		if err := s.unpack(ctx, filepath.Join(o.cache, c.File()), e, held); err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", c.Pkgver, err), s.save())
 		}
 	}
 	if err := s.save(); err != nil {
 		return err
 	}
-	configured, err := s.configureNew(ctx, choices)
-	if err != nil {
-		return errors.Join(err, s.save())
-	}
-	fmt.Printf("\n%d downloaded, %d installed, 0 updated, %d configured, 0 removed, 0 on hold.\n", len(choices), len(choices), configured)
-	return s.save()
-}
-
-// configureNew configures what was unpacked, now or by a run that was
-// interrupted, in the order of dependencies as far as it is known.
-func (s *system) configureNew(ctx context.Context, choices []xbps.Choice) (int, error) {
-	names := s.names()
-	for _, c := range choices {
-		names = slices.DeleteFunc(names, func(n string) bool { return n == c.Name() })
-	}
+	names := unpacked
 	for _, c := range choices {
 		names = append(names, c.Name())
 	}
-	names = slices.DeleteFunc(names, func(n string) bool { return s.packages[n].State == stateInstalled })
-	if len(names) > 0 {
-		fmt.Print("\n[*] Configuring unpacked packages\n")
+	if err := s.configureAll(ctx, names); err != nil {
+		return errors.Join(err, s.save())
 	}
-	for i, name := range names {
+	fmt.Printf("\n%d downloaded, %d installed, 0 updated, %d configured, 0 removed, 0 on hold.\n", len(choices), len(choices), len(names))
+	return s.save()
+}
+
+// configureAll configures what was unpacked.
+func (s *system) configureAll(ctx context.Context, names []string) error {
+	fmt.Print("\n[*] Configuring unpacked packages\n")
+	for _, name := range names {
 		e := s.packages[name]
 		if err := s.configure(ctx, e); err != nil {
-			return i, err
+			return err
 		}
 		fmt.Printf("%s: installed successfully.\n", e.Pkgver)
 	}
-	return len(names), nil
+	return nil
 }
 
-func summary(choices []xbps.Choice) {
-	var size, unpacked uint64
-	plural := "s"
-	if len(choices) == 1 {
-		plural = ""
+// unpackedBelow lists what the choices depend on and an earlier run has unpacked only. As
+// XBPS does, a run configures these; what else is not configured it leaves so.
+func (s *system) unpackedBelow(choices []xbps.Choice) []string {
+	var names []string
+	seen := map[string]bool{}
+	var visit func(p xbps.Package)
+	visit = func(p xbps.Package) {
+		for _, dep := range p.Depends {
+			name, _ := xbps.DependencyName(dep)
+			e, ok := s.packages[name]
+			if !ok || seen[name] {
+				continue
+			}
+			seen[name] = true
+			visit(e.Package)
+			if e.State != stateInstalled {
+				names = append(names, name)
+			}
+		}
 	}
-	fmt.Printf("%d package%s will be installed:\n\n", len(choices), plural)
 	for _, c := range choices {
-		fmt.Printf("  %s \n", c.Pkgver)
-		size += c.Size
-		unpacked += c.InstalledSize
+		visit(c.Package)
 	}
-	fmt.Printf("\nSize to download:             %6s\nSize required on disk:        %6s\n", humanize(size), humanize(unpacked))
+	return names
+}
+
+// summary says what will be done, as XBPS does where it has no terminal with columns.
+func summary(choices []xbps.Choice, unpacked []string) {
+	var size, installed uint64
+	var chosen []string
+	for _, c := range choices {
+		size += c.Size
+		installed += c.InstalledSize
+		chosen = append(chosen, c.Pkgver)
+	}
+	for _, part := range []struct {
+		action string
+		what   []string
+	}{{"downloaded", chosen}, {"installed", chosen}, {"configured", unpacked}} {
+		plural := "s"
+		if len(part.what) == 1 {
+			plural = ""
+		}
+		if len(part.what) > 0 {
+			fmt.Printf("%d package%s will be %s:\n\n  %s \n", len(part.what), plural, part.action, strings.Join(part.what, " \n  "))
+		}
+	}
+	fmt.Printf("\nSize to download:             %6s\nSize required on disk:        %6s\n\n", humanize(size), humanize(installed))
 }
 
 // open reads the indexes of the repositories given and, unless told otherwise, of

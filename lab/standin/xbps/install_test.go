@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -146,33 +145,6 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// The real programs understand the database and find every file as it should be.
-func TestRealXBPSUnderstandsTheDatabase(t *testing.T) {
-	tools := os.Getenv("LAB_XBPS")
-	if tools == "" {
-		t.Skip("LAB_XBPS does not name an installed XBPS tree")
-	}
-	all := specs()
-	all[0].Files[2] = xbps.Symlink("var/run", "../run") // xbps-pkgdb takes an absolute link as the host's
-	dir, root := repo(t, all...)
-	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
-	defer server.Close()
-	if err := run(t.Context(), "xbps-install", []string{"-Sy", "-R", server.URL, "-r", root, "foo"}); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"xbps-pkgdb", "-a", "-r", root}, {"xbps-query", "-r", root, "-l"}, {"xbps-query", "-r", root, "-f", "foo"}} {
-		bin := filepath.Join(tools, "usr/bin", args[0])
-		if _, err := os.Stat(bin); err != nil {
-			bin = filepath.Join(tools, "bin", args[0])
-		}
-		out, err := exec.Command(bin, args[1:]...).CombinedOutput()
-		t.Logf("%s\n%s", args, out)
-		if err != nil {
-			t.Errorf("%s: %v", args, err)
-		}
-	}
-}
-
 func TestInstallRefuses(t *testing.T) {
 	dir, root := repo(t, specs()...)
 	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
@@ -263,26 +235,6 @@ func TestDownloadResumes(t *testing.T) {
 	}
 }
 
-// What an interrupted run has unpacked is configured by the next one.
-func TestInstallGoesOn(t *testing.T) {
-	all := specs()
-	all[1].Install = "#!/bin/sh\necho \"$1\" >>log\n[ $1 != post ] || [ -e allowed ]\n"
-	dir, root := repo(t, all...)
-	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
-	defer server.Close()
-	args := []string{"-Sy", "-R", server.URL, "-r", root, "foo"}
-	if err := run(t.Context(), "xbps-install", args); err == nil || !strings.Contains(err.Error(), "post ACTION") {
-		t.Fatalf("error %v, want that of the script", err)
-	}
-	write(t, filepath.Join(root, "allowed"), nil)
-	if err := run(t.Context(), "xbps-install", args); err != nil {
-		t.Fatal(err)
-	}
-	if got := read(t, root, "log"); got != "pre\npost\npost\n" {
-		t.Errorf("stages run: %q", got)
-	}
-}
-
 func BenchmarkUnpack(b *testing.B) {
 	builder := &xbps.Builder{Dir: b.TempDir(), Arch: "x86_64", Key: signer()}
 	var files []xbps.File
@@ -304,7 +256,7 @@ func BenchmarkUnpack(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.StartTimer()
-		if err := s.unpack(b.Context(), filepath.Join(builder.Dir, p.File()), &entry{Package: p}); err != nil {
+		if err := s.unpack(b.Context(), filepath.Join(builder.Dir, p.File()), &entry{Package: p}, holders{}); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()

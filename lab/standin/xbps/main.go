@@ -5,7 +5,7 @@
 //
 // It differs on purpose in one point: packages are unpacked while later ones are
 // still downloaded, each after its own verification, because emulated machines are slow. The real program
-// verifies all of them first.
+// verifies all of them first, and refuses files in common before it unpacks anything.
 package main
 
 import (
@@ -25,9 +25,23 @@ func main() {
 	defer stop()
 	if err := run(ctx, filepath.Base(os.Args[0]), os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "ERROR:", err)
+		var coded *codedError
+		if errors.As(err, &coded) {
+			os.Exit(int(coded.errno))
+		}
 		os.Exit(1)
 	}
 }
+
+// codedError is an error for which XBPS ends with an error number of the system.
+type codedError struct {
+	error
+	errno syscall.Errno
+}
+
+func (e *codedError) Unwrap() error { return e.error }
+
+func exit(errno syscall.Errno, err error) error { return &codedError{err, errno} }
 
 func run(ctx context.Context, program string, args []string) error {
 	syscall.Umask(0o022)

@@ -17,9 +17,41 @@ import (
 	"provision.internal/xbps"
 )
 
+// holders are the paths that a run puts into the system, with the package of each.
+type holders map[string]holder
+
+type holder struct {
+	pkgver string
+	dir    bool
+}
+
+// collect adds the files of a package. XBPS refuses two packages with a file in common in
+// one run, be it the same in both; folders they may share.
+func (h holders) collect(pkgver string, list xbps.FileList) error {
+	add := func(name string, dir bool) error {
+		other, taken := h[name]
+		if taken && !(dir && other.dir) {
+			return exit(unix.EEXIST, fmt.Errorf("file `%s' already installed by package %s", name, other.pkgver))
+		}
+		h[name] = holder{pkgver, dir}
+		return nil
+	}
+	for _, f := range slices.Concat(list.Files, list.ConfFiles, list.Links) {
+		if err := add(f.File, false); err != nil {
+			return err
+		}
+	}
+	for _, f := range list.Dirs {
+		if err := add(f.File, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // unpack runs the pre stage of a verified package, puts its payload into the
 // system and adds it to the database.
-func (s *system) unpack(ctx context.Context, name string, e *entry) error {
+func (s *system) unpack(ctx context.Context, name string, e *entry, held holders) error {
 	file, err := os.Open(name)
 	if err != nil {
 		return err
@@ -32,6 +64,9 @@ func (s *system) unpack(ctx context.Context, name string, e *entry) error {
 	defer a.Close()
 	if a.Props.Pkgver != e.Pkgver {
 		return fmt.Errorf("the file holds %s", a.Props.Pkgver)
+	}
+	if err := held.collect(e.Pkgver, a.List); err != nil {
+		return err
 	}
 	e.InstallScript, e.RemoveScript = a.Install, a.Remove
 	if err := s.script(ctx, e, "pre"); err != nil {
