@@ -256,3 +256,17 @@ func sumOf(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
+
+func unzstd(t testing.TB, body string) string {
+	t.Helper()
+	z, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	b, err := z.DecodeAll([]byte(body), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"provision.internal/xbps"
 )
@@ -118,7 +119,7 @@ func (s *Store) packages(ctx context.Context, in Inputs, rootfs made) (made, err
 	if err != nil {
 		return made{}, fmt.Errorf("ROOTFS %s: %w", in.Rootfs, err)
 	}
-	chosen, err := in.resolve(in.Packages, installed)
+	chosen, err := in.resolve(slices.Sorted(slices.Values(in.Packages)), installed) // whatever the order, the same image
 	if err != nil {
 		return made{}, fmt.Errorf("tools for the installer: %w", err)
 	}
