@@ -173,15 +173,17 @@ func (a *Agent) prepare(ctx context.Context, secret string, inv host.Inventory, 
 	}
 	// A disk that shows up late may be the one that the role means, or make its
 	// choice ambiguous: the appliance must choose again.
-	if !slices.Equal(inv.Disks, a.System.disks()) {
+	if !slices.Equal(inv.Disks, a.System.disks(a.MAC)) {
 		a.Log.Say("the disks are not those of a moment ago; asking again")
 		return plan, true, nil
 	}
-	disks, err := a.System.findDisks(w.Disk)
+	disks, err := a.System.findDisks(w.Disk, a.MAC)
+	var names []string
 	for _, d := range disks {
-		if why := a.System.inUse(d.Name); err == nil && why != "" {
-			err = fmt.Errorf("the disk %s is in use: %s", d.ID(), why)
-		}
+		names = append(names, d.Name)
+	}
+	if why := a.System.inUse(names...); why != "" {
+		err = fmt.Errorf("the disk %s is in use: %s", w.Disk, why)
 	}
 	if err != nil {
 		return plan, false, &StepError{"disk", err}

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
+
+	"provision.internal/installer"
 )
 
 // bootID is the name of GRUB's directory in the ESP and of the firmware's
@@ -54,6 +57,9 @@ func (in *install) configureGRUB() error {
 		{"GRUB_DISTRIBUTOR", bootID},
 		{"GRUB_CMDLINE_LINUX_DEFAULT", in.plan.Cmdline},
 	}
+	if words := in.storageWords(); words != "" {
+		values = append(values, [2]string{"GRUB_CMDLINE_LINUX", words}) // also of the entries for recovery
+	}
 	if c := serialConsole(in.plan.Cmdline); c.tty != "" {
 		values = append(values,
 			[2]string{"GRUB_TERMINAL_INPUT", "console serial"},
@@ -71,19 +77,32 @@ func (in *install) configureGRUB() error {
 // menuKernel finds a command of the menu that loads a kernel.
 var menuKernel = regexp.MustCompile(`(?m)^\s*linux\s`)
 
-// installBootloader installs GRUB from the new system's own packages and writes
-// its menu. Under UEFI it is also put where firmware looks without any entry:
-// boards lose their entries.
+// installBootloader installs GRUB from the new system's own packages, on each
+// disk, and writes its menu. Under UEFI it is also put where firmware looks
+// without any entry: boards lose their entries.
 func (in *install) installBootloader(ctx context.Context) error {
 	l := loaderFor(in.plan.Arch, in.uefi)
-	args := []string{"grub-install", "--target=" + l.target, "--recheck"}
-	if in.uefi {
-		args = append(args, "--efi-directory="+espDir, "--bootloader-id="+bootID, "--no-nvram")
-	} else {
-		args = append(args, in.layout.Disk)
-	}
-	if err := in.inTarget(ctx, args...); err != nil {
-		return err
+	for _, d := range in.layout.disks {
+		args := []string{"grub-install", "--target=" + l.target, "--recheck"}
+		if in.uefi {
+			args = append(args, "--efi-directory="+d.espDir, "--bootloader-id="+bootID, "--no-nvram")
+		} else {
+			args = append(args, d.disk)
+		}
+		if err := in.inTarget(ctx, args...); err != nil {
+			return err
+		}
+		if !in.uefi {
+			continue
+		}
+		installed := path.Join(d.espDir, "EFI", bootID, l.file)
+		b, err := in.target.ReadFile(inside(installed))
+		if err != nil {
+			return fmt.Errorf("grub-install left no %s: %w", installed, err)
+		}
+		if err := in.target.write(path.Join(d.espDir, "EFI/BOOT", l.removable), 0o644, string(b)); err != nil {
+			return err
+		}
 	}
 	if err := in.inTarget(ctx, "grub-mkconfig", "-o", "/boot/grub/grub.cfg"); err != nil {
 		return err
@@ -95,15 +114,7 @@ func (in *install) installBootloader(ctx context.Context) error {
 	if !menuKernel.MatchString(menu) {
 		return final("GRUB's menu has no kernel: is a kernel among the role's packages?")
 	}
-	if !in.uefi {
-		return nil
-	}
-	installed := path.Join(espDir, "EFI", bootID, l.file)
-	b, err := in.target.ReadFile(inside(installed))
-	if err != nil {
-		return fmt.Errorf("grub-install left no %s: %w", installed, err)
-	}
-	return in.target.write(path.Join(espDir, "EFI/BOOT", l.removable), 0o644, string(b))
+	return nil
 }
 
 var (
@@ -136,55 +147,76 @@ func (e *bootEntries) ours(esp string) string {
 	return ""
 }
 
-// addBootEntry tells the firmware about the new system: an entry at the end of
-// the order, so that the network stays first and the appliance keeps its say,
+// addBootEntry tells the firmware about the new system: an entry for each disk,
 // and BootNext for the boot that follows. A fault is told and passed over: the
 // removable path boots without an entry.
 func (in *install) addBootEntry(ctx context.Context) error {
 	if !in.uefi {
 		return nil
 	}
-	if err := in.bootEntry(ctx); err != nil {
+	if err := in.bootEntries(ctx); err != nil {
 		in.log.Say("bootentry: %v; the firmware will find the disk by EFI/BOOT", err)
 	}
 	return ctx.Err()
 }
 
-func (in *install) bootEntry(ctx context.Context) error {
-	l := loaderFor(in.plan.Arch, in.uefi)
-	manage := func(args ...string) (*bootEntries, error) {
-		e := &bootEntries{entries: map[string]string{}}
-		c := Command{Args: append([]string{"efibootmgr", "--verbose"}, args...), Line: e.line}
-		if in.has("efibootmgr") {
-			c.Chroot = in.sys.path(targetDir)
-		}
-		return e, in.command(ctx, c)
+// manageBoot runs efibootmgr, of the new system where it is, and returns what it
+// shows.
+func (in *install) manageBoot(ctx context.Context, args ...string) (*bootEntries, error) {
+	e := &bootEntries{entries: map[string]string{}}
+	c := Command{Args: append([]string{"efibootmgr", "--verbose"}, args...), Line: e.line}
+	if in.has("efibootmgr") {
+		c.Chroot = in.sys.path(targetDir)
 	}
-	now, err := manage()
+	return e, in.command(ctx, c)
+}
+
+func (in *install) bootEntries(ctx context.Context) error {
+	l := loaderFor(in.plan.Arch, in.uefi)
+	now, err := in.manageBoot(ctx)
 	if err != nil {
 		return err
 	}
-	if now.ours(in.layout.espID) == "" {
-		now, err = manage("--create-only", "--disk", in.layout.Disk, "--part", "1",
-			"--label", bootID, "--loader", `\EFI\`+bootID+`\`+l.file)
-		if err != nil {
+	var ours []string
+	for i, d := range in.layout.disks {
+		if now.ours(d.espID) == "" {
+			label := bootID
+			if i > 0 {
+				label = fmt.Sprintf("%s %d", bootID, i+1)
+			}
+			now, err = in.manageBoot(ctx, "--create-only", "--disk", d.disk, "--part", "1",
+				"--label", label, "--loader", `\EFI\`+bootID+`\`+l.file)
+			if err != nil {
+				return err
+			}
+		}
+		number := now.ours(d.espID)
+		if number == "" {
+			return fmt.Errorf("efibootmgr shows no entry for the EFI partition of %s", d.disk)
+		}
+		ours = append(ours, number)
+	}
+	if order := arrange(now.order, ours, in.plan.Boot); !slices.Equal(order, now.order) {
+		if _, err := in.manageBoot(ctx, "--bootorder", strings.Join(order, ",")); err != nil {
 			return err
 		}
 	}
-	number := now.ours(in.layout.espID)
-	if number == "" {
-		return fmt.Errorf("efibootmgr shows no entry for the new EFI partition")
-	}
-	order := now.order[:len(now.order):len(now.order)]
-	present := false
-	for _, n := range order {
-		present = present || n == number
-	}
-	if !present {
-		if _, err := manage("--bootorder", strings.Join(append(order, number), ",")); err != nil {
-			return err
-		}
-	}
-	_, err = manage("--bootnext", number)
+	_, err = in.manageBoot(ctx, "--bootnext", ours[0])
 	return err
+}
+
+// arrange returns the boot order with our entries in it: first when the disk is
+// to come first; else last, so that the network stays first and the appliance
+// keeps its say. When it is gone, or has nothing to say, firmware goes on to the
+// next entry, which is the disk.
+func arrange(order, ours []string, want installer.BootOrder) []string {
+	others := slices.DeleteFunc(slices.Clone(order), func(n string) bool { return slices.Contains(ours, n) })
+	if want == installer.BootDisk {
+		return append(slices.Clone(ours), others...)
+	}
+	// An operator may have put entries behind ours: they stay there.
+	if len(order)-len(others) == len(ours) && len(others) > 0 && order[0] == others[0] {
+		return order
+	}
+	return append(others, ours...)
 }

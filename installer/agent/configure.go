@@ -2,9 +2,11 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"regexp"
 	"strings"
+	"time"
 
 	"provision.internal/installer"
 )
@@ -15,12 +17,15 @@ func (in *install) configureSystem(context.Context) error {
 	files := []installer.File{
 		{Path: "/etc/hostname", Content: name + "\n"},
 		{Path: "/etc/hosts", Content: "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t" + name + "\n"},
-		{Path: "/etc/fstab", Content: in.layout.fstab(first(in.plan.Layout.Filesystem, "ext4"))},
+		{Path: "/etc/fstab", Content: in.layout.fstab()},
 	}
 	for _, f := range files {
 		if err := in.target.write(f.Path, 0o644, f.Content); err != nil {
 			return err
 		}
+	}
+	if err := in.configureStorage(); err != nil {
+		return err
 	}
 	if err := in.setZone(); err != nil {
 		return err
@@ -103,15 +108,41 @@ func assign(text, key, value string) string {
 // placeFiles writes the role's files over what the packages brought.
 func (in *install) placeFiles(context.Context) error {
 	for _, f := range in.plan.Files {
-		mode := fs.FileMode(f.Mode).Perm()
-		if mode == 0 {
-			mode = 0o644
-		}
-		if err := in.target.write(f.Path, mode, f.Content); err != nil {
+		if err := in.target.write(f.Path, fileMode(f), f.Content); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func fileMode(f installer.File) fs.FileMode {
+	if mode := fs.FileMode(f.Mode).Perm(); mode != 0 {
+		return mode
+	}
+	return 0o644
+}
+
+// scriptTimeout bounds the role's script. It may fetch and build things.
+const scriptTimeout = 30 * time.Minute
+
+// runScript runs the role's script in the new system. It lies in the new system's
+// /run, which is memory: what a script holds stays nowhere.
+func (in *install) runScript(ctx context.Context) error {
+	const name = "/run/provision-script"
+	text := in.plan.Script
+	if !strings.HasPrefix(text, "#!") {
+		text = "#!/bin/sh -e\n" + text
+	}
+	if err := in.target.write(name, 0o700, text); err != nil {
+		return err
+	}
+	err := in.command(ctx, Command{
+		Args:    []string{name},
+		Chroot:  in.sys.path(targetDir),
+		Env:     []string{"PROVISION_HOST=" + in.plan.Host},
+		Timeout: scriptTimeout,
+	})
+	return errors.Join(err, in.target.Remove(inside(name)))
 }
 
 // enableServices links the services that runit starts. A name without a service

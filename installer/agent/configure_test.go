@@ -59,7 +59,7 @@ func TestConfigurationFaults(t *testing.T) {
 		{"a service", func(p *installer.Plan) { p.Services = append(p.Services, "docker") }, `has the service "docker"`},
 		{"a group", func(p *installer.Plan) { p.Users[0].Groups = []string{"docker"} }, `no group "docker"`},
 		{"a file through a link out of the system", func(p *installer.Plan) { p.Files[0].Path = "/etc/out/x" }, "/etc/out"},
-		{"a file system", func(p *installer.Plan) { p.Layout.Filesystem = "btrfs" }, "not ext4 or xfs"},
+		{"a file system", func(p *installer.Plan) { p.Layout.Filesystem = "zfs" }, "none of ext4, xfs, btrfs"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMachine(t)
@@ -167,7 +167,7 @@ func TestBootEntryIsReused(t *testing.T) {
 	m := newMachine(t)
 	m.addDisk("vda", "DISK1")
 	m.outputs["efibootmgr"] = []string{"BootCurrent: 0003", "BootOrder: 0003,0007", "Boot0003* PXE",
-		"Boot0007* Void\tHD(1,GPT," + espIdentity("DISK1", testMAC) + ",0x800,0x40000)/File(\\EFI\\Void\\grubx64.efi)"}
+		"Boot0007* Void\tHD(1,GPT," + partIdentity("esp", "DISK1", testMAC) + ",0x800,0x40000)/File(\\EFI\\Void\\grubx64.efi)"}
 	in, _ := testInstall(t, m, testPlan("DISK1"), true)
 	if err := in.run(context.Background()); err != nil {
 		t.Fatal(err)
@@ -198,5 +198,28 @@ func TestMenuWithoutKernel(t *testing.T) {
 	}
 	if err := in.run(context.Background()); err == nil || !strings.Contains(err.Error(), "no kernel") {
 		t.Errorf("run = %v", err)
+	}
+}
+
+// Where the disks' entries stand among the firmware's.
+func TestArrange(t *testing.T) {
+	for _, c := range []struct {
+		order, ours string
+		want        installer.BootOrder
+		result      string
+	}{
+		{"", "1", installer.BootNetwork, "1"},
+		{"3", "1", installer.BootNetwork, "3 1"},
+		{"3 1 4", "1", installer.BootNetwork, "3 1 4"}, // as an operator has put it
+		{"1 3", "1", installer.BootNetwork, "3 1"},     // the disk was first
+		{"3 1", "1 2", installer.BootNetwork, "3 1 2"},
+		{"1 2", "1 2", installer.BootNetwork, "1 2"}, // there is no network
+		{"3 1 4", "1 2", installer.BootDisk, "1 2 3 4"},
+		{"1 2 3", "1 2", installer.BootDisk, "1 2 3"},
+	} {
+		got := strings.Join(arrange(strings.Fields(c.order), strings.Fields(c.ours), c.want), " ")
+		if got != c.result {
+			t.Errorf("arrange(%s, %s, %s) = %s, want %s", c.order, c.ours, c.want, got, c.result)
+		}
 	}
 }

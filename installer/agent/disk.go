@@ -11,15 +11,16 @@ import (
 	"time"
 
 	"provision.internal/host"
+	"provision.internal/installer"
 
 	"golang.org/x/sys/unix"
 )
 
 // findDisks returns the disks that ids (see host.DiskIDs) means now. Names may
 // have changed since the inventory; two disks with one identity cannot be told
-// apart and are refused.
-func (s *System) findDisks(ids string) ([]host.Disk, error) {
-	all := s.disks()
+// apart and are refused. mac is the machine's: see madeHere.
+func (s *System) findDisks(ids string, mac host.MAC) ([]host.Disk, error) {
+	all := s.disks(mac)
 	found, err := host.FindDisks(all, ids)
 	if err != nil {
 		var others []string
@@ -31,66 +32,94 @@ func (s *System) findDisks(ids string) ([]host.Disk, error) {
 	return found, nil
 }
 
-// checkDisk finds the plan's disk and makes sure that it may be wiped.
-func (in *install) checkDisk(context.Context) error {
-	d, err := in.sys.wipeable(in.plan.Disks[0].Serial, in.plan.Disks[0].Size, in.plan.Disks[0].Foreign)
+// checkDisks finds the plan's disks and makes sure that they may be wiped.
+func (in *install) checkDisks(context.Context) error {
+	disks, err := in.sys.wipeable(in.plan)
 	if err != nil {
 		return err
 	}
-	sector, err := strconv.Atoi(in.sys.read("/sys/block", d.Name, "queue/logical_block_size"))
-	if err != nil {
-		sector = 512
+	sector := 512
+	for _, d := range disks {
+		sector = max(sector, in.sys.sector(d.Name))
 	}
-	in.disk = d
-	in.layout, err = divide(d, in.plan, in.uefi, sector, in.sys.Rand)
+	in.disks = disks
+	in.layout, err = divide(disks, in.plan, in.uefi, sector, in.sys.Rand)
 	return err
 }
 
-// wipeable returns the disk with the identity if the rules that protect data
-// let it be written: right size, not in use, no foreign signature unless the
-// operator named the disk.
-func (s *System) wipeable(id string, size uint64, foreign bool) (host.Disk, error) {
-	found, err := s.findDisks(id)
-	if err != nil {
-		return host.Disk{}, err
+// sector is the disk's logical block size.
+func (s *System) sector(disk string) int {
+	n, err := strconv.Atoi(s.read("/sys/block", disk, "queue/logical_block_size"))
+	if err != nil || n < 512 {
+		return 512
 	}
-	d := found[0]
-	switch {
-	case size != 0 && d.Size != size:
-		return d, final("the disk %s has %d bytes now, but %d when the plan was made: it was exchanged", id, d.Size, size)
-	}
-	if why := s.inUse(d.Name); why != "" {
-		return d, final("the disk %s is in use: %s", id, why)
-	}
-	if d.Foreign != "" && !foreign {
-		return d, final("the disk %s carries data of something else (%s): look at it, then name it with provision reinstall --disk %s", id, d.Foreign, id)
-	}
-	return d, nil
+	return n
 }
 
-// partition wipes old signatures and writes the new table. The disk is looked
-// at once more: checkDisk may be a while ago when commands are slow.
-func (in *install) partition(ctx context.Context) error {
-	d, err := in.sys.wipeable(in.plan.Disks[0].Serial, in.plan.Disks[0].Size, in.plan.Disks[0].Foreign)
+// wipeable returns the disks of the plan if the rules that protect data let all
+// of them be written: right size, not in use, no foreign signature unless the
+// operator named the disk.
+func (s *System) wipeable(p installer.Plan) ([]host.Disk, error) {
+	want := 1
+	if p.Layout.Mirror {
+		want = 2
+	}
+	if len(p.Disks) != want {
+		return nil, final("the plan names %d disks and needs %d: use the image that belongs to the appliance", len(p.Disks), want)
+	}
+	disks, err := s.findDisks(planned(p), p.MAC)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if d.Name != in.disk.Name {
-		return final("the disk %s was %s and is %s now", d.ID(), in.disk.Name, d.Name)
-	}
-	// Inner signatures first: once the table is gone, nothing finds them.
-	for _, dev := range append(in.sys.partitions(d.Name), d.Name) {
-		if err := in.command(ctx, Command{Args: []string{"wipefs", "--all", "--force", "/dev/" + dev}, Timeout: time.Minute}); err != nil {
-			return err
+	var names []string
+	for i, d := range disks {
+		names = append(names, d.Name)
+		if size := p.Disks[i].Size; size != 0 && d.Size != size {
+			return nil, final("the disk %s has %d bytes now, but %d when the plan was made: it was exchanged", d.ID(), d.Size, size)
 		}
 	}
-	err = in.command(ctx, Command{
-		Args:    []string{"sfdisk", "--wipe", "always", "--wipe-partitions", "always", in.layout.Disk},
-		Stdin:   in.layout.script(),
-		Timeout: time.Minute,
-	})
+	if why := s.inUse(names...); why != "" {
+		return nil, final("the disk %s is in use: %s", planned(p), why)
+	}
+	for i, d := range disks {
+		if d.Foreign != "" && !p.Disks[i].Foreign {
+			return nil, final("the disk %s carries data of something else (%s): look at it, then name it with provision reinstall --disk %s", d.ID(), d.Foreign, planned(p))
+		}
+	}
+	return disks, nil
+}
+
+// partition takes old devices apart, wipes old signatures and writes the new
+// tables. The disks are looked at once more: checkDisks may be a while ago when
+// commands are slow.
+func (in *install) partition(ctx context.Context) error {
+	disks, err := in.sys.wipeable(in.plan)
 	if err != nil {
 		return err
+	}
+	for i, d := range disks {
+		if d.Name != in.disks[i].Name {
+			return final("the disk %s was %s and is %s now", d.ID(), in.disks[i].Name, d.Name)
+		}
+	}
+	if err := in.stopHolders(ctx); err != nil {
+		return err
+	}
+	for i, d := range disks {
+		// Inner signatures first: once the table is gone, nothing finds them.
+		for _, dev := range append(in.sys.partitions(d.Name), d.Name) {
+			if err := in.command(ctx, Command{Args: []string{"wipefs", "--all", "--force", "/dev/" + dev}, Timeout: time.Minute}); err != nil {
+				return err
+			}
+		}
+		err = in.command(ctx, Command{
+			Args:    []string{"sfdisk", "--wipe", "always", "--wipe-partitions", "always", in.layout.disks[i].disk},
+			Stdin:   in.layout.disks[i].script(),
+			Timeout: time.Minute,
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return in.waitForNodes(ctx)
 }
@@ -99,12 +128,17 @@ func (in *install) partition(ctx context.Context) error {
 func (in *install) waitForNodes(ctx context.Context) error {
 	const pause, most = 50 * time.Millisecond, 15 * time.Second
 	for waited := time.Duration(0); ; waited += pause {
-		_, err := os.Stat(in.sys.path(in.layout.Root))
-		if err == nil {
+		var missing error
+		for _, node := range in.layout.volumes[len(in.layout.volumes)-1].parts { // the last ones to appear
+			if _, err := os.Stat(in.sys.path(node)); err != nil {
+				missing = err
+			}
+		}
+		if missing == nil {
 			return nil
 		}
 		if waited >= most {
-			return fmt.Errorf("the kernel does not show the new partitions: %w", err)
+			return fmt.Errorf("the kernel does not show the new partitions: %w", missing)
 		}
 		if err := in.sys.Wait(ctx, pause); err != nil {
 			return err
@@ -113,25 +147,14 @@ func (in *install) waitForNodes(ctx context.Context) error {
 }
 
 func (in *install) makeFilesystems(ctx context.Context) error {
-	l := in.layout
-	commands := [][]string{}
-	if l.ESP != "" {
-		commands = append(commands, []string{"mkfs.vfat", "-F", "32", "-n", "EFI", "-i", strings.ReplaceAll(l.uuids.ESP, "-", ""), l.ESP})
+	var commands [][]string
+	for _, d := range in.layout.disks {
+		if d.esp != "" {
+			commands = append(commands, []string{"mkfs.vfat", "-F", "32", "-n", "EFI", "-i", strings.ReplaceAll(d.espFS, "-", ""), d.esp})
+		}
 	}
-	if l.Swap != "" {
-		commands = append(commands, []string{"mkswap", "--label", "swap", "--uuid", l.uuids.Swap, l.Swap})
-	}
-	switch in.plan.Layout.Filesystem {
-	case "xfs":
-		commands = append(commands, []string{"mkfs.xfs", "-f", "-q", "-K", "-L", "root", "-m", "uuid=" + l.uuids.Root, l.Root})
-	case "ext4", "":
-		// Tables are zeroed in the background of the installed system, and nothing
-		// is discarded: large disks would take minutes. GRUB before 2.12 cannot read
-		// metadata_csum_seed.
-		commands = append(commands, []string{"mkfs.ext4", "-F", "-q", "-L", "root", "-U", l.uuids.Root,
-			"-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", "-O", "^metadata_csum_seed", l.Root})
-	default:
-		return final("the file system %q is not ext4 or xfs", in.plan.Layout.Filesystem)
+	for _, v := range in.layout.volumes {
+		commands = append(commands, v.mkfs())
 	}
 	for _, args := range commands {
 		if err := in.command(ctx, Command{Args: args}); err != nil {
@@ -141,6 +164,24 @@ func (in *install) makeFilesystems(ctx context.Context) error {
 	return in.linkByUUID()
 }
 
+// mkfs is the command that makes the file system. Nothing is discarded: that
+// would take minutes on large disks.
+func (v volume) mkfs() []string {
+	label := v.name[:min(len(v.name), 12)] // as many as XFS has room for
+	switch v.fs {
+	case swapType:
+		return []string{"mkswap", "--label", label, "--uuid", v.id, v.device()}
+	case "xfs":
+		return []string{"mkfs.xfs", "-f", "-q", "-K", "-L", label, "-m", "uuid=" + v.id, v.device()}
+	case "btrfs":
+		return []string{"mkfs.btrfs", "-f", "-q", "-K", "-L", label, "-U", v.id, v.device()}
+	}
+	// Tables are zeroed in the background of the installed system. GRUB before 2.12
+	// cannot read metadata_csum_seed.
+	return []string{"mkfs.ext4", "-F", "-q", "-L", label, "-U", v.id,
+		"-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", "-O", "^metadata_csum_seed", v.device()}
+}
+
 // linkByUUID makes the links that udev would: without them grub-mkconfig writes
 // the kernel name of the root into the menu, and that changes between boots.
 func (in *install) linkByUUID() error {
@@ -148,13 +189,18 @@ func (in *install) linkByUUID() error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	l := in.layout
-	for uuid, dev := range map[string]string{l.uuids.Root: l.Root, l.uuids.ESP: l.ESP, l.uuids.Swap: l.Swap} {
-		if dev == "" {
-			continue
+	devices := map[string]string{}
+	for _, v := range in.layout.volumes {
+		devices[v.id] = v.device()
+	}
+	for _, d := range in.layout.disks {
+		if d.esp != "" {
+			devices[d.espFS] = d.esp
 		}
+	}
+	for uuid, dev := range devices {
 		link := filepath.Join(dir, uuid)
-		if err := os.Symlink("../../"+filepath.Base(dev), link); err != nil && !errors.Is(err, os.ErrExist) {
+		if err := os.Symlink("../../"+strings.TrimPrefix(dev, "/dev/"), link); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
 	}
@@ -163,12 +209,7 @@ func (in *install) linkByUUID() error {
 
 // mount mounts the new file systems and, for what runs in a chroot, the kernel's.
 func (in *install) mount(context.Context) error {
-	fstype := first(in.plan.Layout.Filesystem, "ext4")
-	points := []mountPoint{{source: in.layout.Root, fstype: fstype}}
-	if in.layout.ESP != "" {
-		points = append(points, mountPoint{source: in.layout.ESP, target: espDir, fstype: "vfat"})
-	}
-	points = append(points,
+	points := append(in.layout.mounts(),
 		mountPoint{source: "/proc", target: "/proc", flags: unix.MS_BIND},
 		mountPoint{source: "/sys", target: "/sys", flags: unix.MS_BIND | unix.MS_REC},
 		mountPoint{source: "/dev", target: "/dev", flags: unix.MS_BIND | unix.MS_REC},
@@ -189,9 +230,9 @@ func (in *install) mount(context.Context) error {
 	return err
 }
 
-// unmount writes everything out and unmounts in reverse. It may be called at
-// any point, and again.
-func (in *install) unmount(context.Context) error {
+// unmount writes everything out, unmounts in reverse and closes the devices. It
+// may be called at any point, and again.
+func (in *install) unmount(ctx context.Context) error {
 	if in.target != nil {
 		in.target.Close()
 		in.target = nil
@@ -203,5 +244,5 @@ func (in *install) unmount(context.Context) error {
 	}
 	in.mounted = nil
 	unix.Sync()
-	return errors.Join(faults...)
+	return errors.Join(append(faults, in.closeDevices(ctx))...)
 }

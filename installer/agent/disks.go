@@ -16,13 +16,14 @@ import (
 var notDisks = []string{"loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd", "mtdblock", "bcache", "drbd", "rbd", "zd"}
 
 // disks lists the whole, fixed, writable disks. Removable media are left out:
-// nobody means the stick that was forgotten in a port.
-func (s *System) disks() []host.Disk {
+// nobody means the stick that was forgotten in a port. mac is the machine's own:
+// what it installed itself is not foreign to it.
+func (s *System) disks(mac host.MAC) []host.Disk {
 	entries, _ := os.ReadDir(s.path("/sys/block")) // no sysfs, no disks
 	var all []host.Disk
 	for _, e := range entries {
 		if d, ok := s.disk(e.Name()); ok {
-			d.Foreign = s.foreign(d.Name)
+			d.Foreign = s.foreign(d, mac)
 			all = append(all, d)
 		}
 	}
@@ -133,21 +134,45 @@ func first(values ...string) string {
 }
 
 // foreign says why the disk must not be wiped, or "": what uses it now, or what
-// a signature on it or on one of its partitions says.
-func (s *System) foreign(disk string) string {
-	if why := s.inUse(disk); why != "" {
+// a signature on it or on one of its partitions says. A signature on a partition
+// that an install of this machine made is its own.
+func (s *System) foreign(d host.Disk, mac host.MAC) string {
+	if why := s.mounted(s.tree(d.Name)); why != "" {
 		return why
 	}
-	for _, dev := range append([]string{disk}, s.partitions(disk)...) {
+	for _, dev := range append([]string{d.Name}, s.partitions(d.Name)...) {
+		dir := "/sys/block/" + d.Name
+		if dev != d.Name {
+			dir += "/" + dev
+		}
 		found, err := s.signature(dev)
+		if held := s.above(nil, dir); len(held) > 0 {
+			found = "used by " + held[len(held)-1]
+		}
 		switch {
 		case err != nil:
 			return fmt.Sprintf("unreadable: %v", err)
-		case found != "":
+		case found != "" && !s.ownPartition(d, dev, mac):
 			return found + " on " + dev
 		}
 	}
 	return ""
+}
+
+// ownPartition reports whether dev is a partition of d that an install of this
+// machine made. Doubt is no.
+func (s *System) ownPartition(d host.Disk, dev string, mac host.MAC) bool {
+	n, err := strconv.Atoi(s.read("/sys/block", d.Name, dev, "partition"))
+	if err != nil || mac.IsZero() || d.ID() == "" {
+		return false
+	}
+	f, err := os.Open(s.path("/dev", d.Name))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	id, err := gptIdentity(f, int64(d.Size), s.sector(d.Name), n)
+	return err == nil && madeHere(id, d.ID(), mac)
 }
 
 // signature reads the device's signatures.
@@ -162,31 +187,4 @@ func (s *System) signature(dev string) (string, error) {
 		return "", err
 	}
 	return probe(f, size)
-}
-
-// inUse says what holds the disk or one of its partitions at this moment; such
-// a disk is never written, whatever the plan says.
-func (s *System) inUse(disk string) string {
-	mounts, swaps := s.read("/proc/mounts"), s.read("/proc/swaps")
-	dirs := map[string]string{disk: "/sys/block/" + disk}
-	names := append([]string{disk}, s.partitions(disk)...)
-	for _, p := range names[1:] {
-		dirs[p] = "/sys/block/" + disk + "/" + p
-	}
-	for _, dev := range names {
-		if holders, err := os.ReadDir(s.path(dirs[dev], "holders")); err == nil && len(holders) > 0 {
-			return dev + " is used by " + holders[0].Name()
-		}
-		for line := range strings.Lines(mounts) {
-			if f := strings.Fields(line); len(f) > 1 && f[0] == "/dev/"+dev {
-				return dev + " is mounted on " + f[1]
-			}
-		}
-		for line := range strings.Lines(swaps) {
-			if f := strings.Fields(line); len(f) > 0 && f[0] == "/dev/"+dev {
-				return dev + " is used as swap"
-			}
-		}
-	}
-	return ""
 }

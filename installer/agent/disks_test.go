@@ -95,7 +95,7 @@ func TestDisks(t *testing.T) {
 		{Name: "vda", Path: "pci-0000:00:04.0", Serial: "DISK1", Size: 6291456 * 512, Rotating: true},
 		{Name: "vdb", Path: "pci-0000:00:05.0", Size: 2048 * 512},
 	}
-	if d := cmp.Diff(want, m.system().disks()); d != "" {
+	if d := cmp.Diff(want, m.system().disks(testMAC)); d != "" {
 		t.Errorf("disks differ (-want +got):\n%s", d)
 	}
 }
@@ -111,10 +111,10 @@ func TestFindDiskByPath(t *testing.T) {
 		t.Fatalf("the inventory has the disks %+v", inventory.Disks)
 	}
 	id := inventory.Disks[0].ID()
-	if got, err := m.system().findDisks(id); err != nil || got[0].Name != "vdb" {
+	if got, err := m.system().findDisks(id, testMAC); err != nil || got[0].Name != "vdb" {
 		t.Errorf("findDisks(%q) = %v, %v; want vdb", id, got, err)
 	}
-	if _, err := m.system().findDisks(""); err == nil {
+	if _, err := m.system().findDisks("", testMAC); err == nil {
 		t.Error("findDisk of nothing found something")
 	}
 }

@@ -180,8 +180,12 @@ func (m *machine) pretend(c Command) {
 			m.t.Error(err)
 		}
 	case "grub-install":
-		m.put(targetDir+"/boot/efi/EFI/Void/grubx64.efi", "grub")
-		m.put(targetDir+"/boot/efi/EFI/Void/grubaa64.efi", "grub")
+		for _, dir := range espDirs {
+			if strings.Contains(strings.Join(c.Args, " ")+" ", "="+dir+" ") {
+				m.put(targetDir+dir+"/EFI/Void/grubx64.efi", "grub")
+				m.put(targetDir+dir+"/EFI/Void/grubaa64.efi", "grub")
+			}
+		}
 	case "grub-mkconfig":
 		m.put(targetDir+"/boot/grub/grub.cfg", "menuentry {\n\tlinux /boot/vmlinuz\n}\n")
 	}

@@ -21,10 +21,12 @@ type install struct {
 	self string            // the agent's own binary, which the new system gets
 	mark func(step string) // remembers the step for whoever finds the agent dead
 
-	disk    host.Disk // found by checkDisk
+	disks   []host.Disk // found by checkDisks
 	layout  layout
-	mounted []string // below Root, in the order of mounting
-	target  *target  // set once the root file system is mounted
+	key     string     // of the encrypted devices: see keyFile
+	open    [][]string // commands that close what was opened, in the order of opening
+	mounted []string   // below Root, in the order of mounting
+	target  *target    // set once the root file system is mounted
 }
 
 // step is a part of an install that is reported and can fail by itself.
@@ -46,9 +48,17 @@ func (e *StepError) Unwrap() error { return e.Err }
 // steps is the whole of an install, in order. The first one reads only; the
 // second is the first that writes.
 func (in *install) steps() []step {
-	return []step{
-		{"disk", "check the disk " + in.plan.Disks[0].Serial, in.checkDisk},
+	all := []step{
+		{"disk", "check the disk " + planned(in.plan), in.checkDisks},
 		{"partition", "divide the disk", in.partition},
+	}
+	if in.plan.Layout.Mirror {
+		all = append(all, step{"mirror", "make the mirror", in.makeMirrors})
+	}
+	if in.plan.Layout.Passphrase != "" {
+		all = append(all, step{"encrypt", "encrypt", in.encrypt})
+	}
+	all = append(all, []step{
 		{"filesystems", "make file systems", in.makeFilesystems},
 		{"mount", "mount the new system", in.mount},
 		{"packages", "install packages", in.installPackages},
@@ -57,11 +67,17 @@ func (in *install) steps() []step {
 		{"configure", "configure packages", in.reconfigure},
 		{"users", "accounts", in.makeUsers},
 		{"services", "services", in.enableServices},
-		{"bootloader", "boot loader", in.installBootloader},
 		{"firstboot", "first-boot service", in.placeFirstBoot},
-		{"bootentry", "the firmware's boot entry", in.addBootEntry},
-		{"unmount", "write everything to the disk", in.unmount},
+	}...)
+	// Its failure must leave a disk that does not boot, rather than a half-made host.
+	if in.plan.Script != "" {
+		all = append(all, step{"script", "the role's script", in.runScript})
 	}
+	return append(all,
+		step{"bootloader", "boot loader", in.installBootloader},
+		step{"bootentry", "the firmware's boot entry", in.addBootEntry},
+		step{"unmount", "write everything to the disk", in.unmount},
+	)
 }
 
 // run does all steps. Whatever happens, nothing stays mounted.

@@ -23,13 +23,13 @@ func TestInstallUEFI(t *testing.T) {
 	plan := testPlan("DISK1")
 	plan.Layout.Swap = 1 << 30
 	m.outputs["efibootmgr --verbose"] = []string{"BootOrder: 0003", "Boot0003* PXE\tMAC(525400123456)"}
-	esp := espIdentity("DISK1", testMAC)
+	esp := partIdentity("esp", "DISK1", testMAC)
 	m.outputs["--create-only"] = []string{"BootOrder: 0003", "Boot0003* PXE", "Boot0000* Void\tHD(1,GPT," + strings.ToUpper(esp) + ",0x800)"}
 	in, marks := testInstall(t, m, plan, true)
 	if err := in.run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	root, swap := in.layout.uuids.Root, in.layout.uuids.Swap
+	swap, root := in.layout.volumes[0].id, in.layout.volumes[1].id
 	want := []string{
 		"wipefs --all --force /dev/nvme0n1",
 		"sfdisk --wipe always --wipe-partitions always /dev/nvme0n1",
@@ -87,7 +87,7 @@ func TestInstallBIOS(t *testing.T) {
 		"wipefs --all --force /dev/vda1", // signatures inside go before the table does
 		"wipefs --all --force /dev/vda",
 		"sfdisk --wipe always --wipe-partitions always /dev/vda",
-		"mkfs.xfs -f -q -K -L root -m uuid=" + in.layout.uuids.Root + " /dev/vda2",
+		"mkfs.xfs -f -q -K -L root -m uuid=" + in.layout.volumes[0].id + " /dev/vda2",
 		"mount /dev/vda2 /target xfs",
 	}
 	if d := cmp.Diff(want, got[:len(want)]); d != "" {
@@ -98,6 +98,143 @@ func TestInstallBIOS(t *testing.T) {
 	}
 	if i := slices.IndexFunc(got, func(s string) bool { return strings.Contains(s, "efi") }); i >= 0 {
 		t.Errorf("a BIOS install did %q", got[i])
+	}
+}
+
+// mirrorPlan is a plan for an encrypted mirror with swap.
+func mirrorPlan() installer.Plan {
+	plan := testPlan("DISK1")
+	plan.Disks = append(plan.Disks, installer.Disk{Serial: "DISK2", Size: 8 << 30})
+	plan.Layout.Mirror, plan.Layout.Passphrase, plan.Layout.Swap = true, "open sesame", 1<<30
+	return plan
+}
+
+// Two arrays, two encrypted devices on them, a boot loader on each disk; all is
+// closed at the end, and no argument shows a secret.
+func TestInstallEncryptedMirror(t *testing.T) {
+	m := newMachine(t)
+	m.addDisk("sda", "DISK1")
+	m.addDisk("sdb", "DISK2")
+	m.addDisk("sdc", "DATA")
+	first, second := strings.ToUpper(partIdentity("esp", "DISK1", testMAC)), strings.ToUpper(partIdentity("esp", "DISK2", testMAC))
+	m.outputs["--label Void --loader"] = []string{"BootOrder: 0003", "Boot0003* PXE", "Boot0000* Void\tHD(1,GPT," + first + ",0x800)"}
+	m.outputs["--label Void 2"] = []string{"BootOrder: 0003", "Boot0003* PXE", "Boot0000* Void\tHD(1,GPT," + first + ",0x800)", "Boot0001* Void 2\tHD(1,GPT," + second + ",0x800)"}
+	in, _ := testInstall(t, m, mirrorPlan(), true)
+	in.sys.Rand = new(counter)
+	var stdin []string
+	run := in.sys.Run
+	in.sys.Run = func(ctx context.Context, c Command) error {
+		if c.Stdin != "" && c.Args[0] == "cryptsetup" {
+			stdin = append(stdin, c.Stdin)
+		}
+		return run(ctx, c)
+	}
+	if err := in.run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	v := in.layout.volumes // boot, swap, root
+	key := "/run/provision/luks.key"
+	crypt := func(v volume) []string {
+		return []string{
+			"cryptsetup luksFormat --type=luks2 --batch-mode --uuid=" + v.luks + " --pbkdf-memory=65536 --key-slot=0 --key-file=- " + v.md,
+			"cryptsetup luksAddKey --batch-mode --pbkdf=pbkdf2 --pbkdf-force-iterations=1000 --key-slot=1 --key-file=- " + v.md + " " + key,
+			"cryptsetup open --type=luks2 --key-file=" + key + " " + v.md + " luks-" + v.luks,
+		}
+	}
+	array := func(v volume) string {
+		return "mdadm --create " + v.md + " --run --assume-clean --level=1 --metadata=1.2 --bitmap=internal --homehost=any --name=" + v.name +
+			" --uuid=" + v.mdID + " --raid-devices=2 " + strings.Join(v.parts, " ")
+	}
+	ext4 := func(v volume) string {
+		return "mkfs.ext4 -F -q -L " + v.name + " -U " + v.id + " -E lazy_itable_init=1,lazy_journal_init=1,nodiscard -O ^metadata_csum_seed " + v.device()
+	}
+	want := slices.Concat([]string{
+		"wipefs --all --force /dev/sda", "sfdisk --wipe always --wipe-partitions always /dev/sda",
+		"wipefs --all --force /dev/sdb", "sfdisk --wipe always --wipe-partitions always /dev/sdb",
+		in.self + " -q -- raid1", array(v[0]), array(v[1]), array(v[2]),
+		in.self + " -q -- dm_mod dm_crypt xts",
+	}, crypt(v[1]), crypt(v[2]), []string{
+		"mkfs.vfat -F 32 -n EFI -i 09090909 /dev/sda1", "mkfs.vfat -F 32 -n EFI -i 0A0A0A0A /dev/sdb1",
+		ext4(v[0]), "mkswap --label swap --uuid " + v[1].id + " " + v[1].device(), ext4(v[2]),
+		"mount " + v[2].device() + " /target ext4", "mount /dev/md0 /target/boot ext4",
+		"mount /dev/sda1 /target/boot/efi vfat", "mount /dev/sdb1 /target/boot/efi2 vfat",
+		"mount /proc /target/proc ", "mount /sys /target/sys ", "mount /dev /target/dev ", "mount tmpfs /target/run tmpfs",
+		"xbps-install -Sy -i -R http://10.0.0.1/void/current -R http://10.0.0.1/void/current/nonfree -r /target base-system grub",
+		"chroot xbps-reconfigure -fa",
+		"chown /home/op 1001:1001", "chown /home/op/.ssh 1001:1001", "chown /home/op/.ssh/authorized_keys 1001:1001",
+		"chroot grub-install --target=x86_64-efi --recheck --efi-directory=/boot/efi --bootloader-id=Void --no-nvram",
+		"chroot grub-install --target=x86_64-efi --recheck --efi-directory=/boot/efi2 --bootloader-id=Void --no-nvram",
+		"chroot grub-mkconfig -o /boot/grub/grub.cfg",
+		"efibootmgr --verbose",
+		`efibootmgr --verbose --create-only --disk /dev/sda --part 1 --label Void --loader \EFI\Void\grubx64.efi`,
+		`efibootmgr --verbose --create-only --disk /dev/sdb --part 1 --label Void 2 --loader \EFI\Void\grubx64.efi`,
+		"efibootmgr --verbose --bootorder 0003,0000,0001",
+		"efibootmgr --verbose --bootnext 0000",
+		"unmount /target/run", "unmount /target/dev", "unmount /target/sys", "unmount /target/proc",
+		"unmount /target/boot/efi2", "unmount /target/boot/efi", "unmount /target/boot", "unmount /target",
+		"cryptsetup close luks-" + v[2].luks, "cryptsetup close luks-" + v[1].luks,
+		"mdadm --stop /dev/md2", "mdadm --stop /dev/md1", "mdadm --stop /dev/md0",
+	})
+	if d := cmp.Diff(want, m.done()); d != "" {
+		t.Errorf("effects differ (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(slices.Repeat([]string{"open sesame"}, 4), stdin); d != "" {
+		t.Errorf("cryptsetup read something else:\n%s", d)
+	}
+	for name, want := range map[string]string{
+		"/etc/mdadm.conf": "ARRAY /dev/md/boot metadata=1.2 UUID=" + v[0].mdID + "\nARRAY /dev/md/swap metadata=1.2 UUID=" + v[1].mdID +
+			"\nARRAY /dev/md/root metadata=1.2 UUID=" + v[2].mdID + "\n",
+		"/etc/crypttab":                     "luks-" + v[1].luks + "\tUUID=" + v[1].luks + "\t/etc/provision/luks.key\tluks\n",
+		"/etc/dracut.conf.d/provision.conf": "add_dracutmodules+=\" mdraid crypt \"\nmdadmconf=\"yes\"\n",
+		keyFile:                             in.key,
+		"/boot/efi2/EFI/BOOT/BOOTX64.EFI":   "grub",
+	} {
+		if got := m.get(targetDir + name); got != want || want == "" {
+			t.Errorf("%s differs (-want +got):\n%s", name, cmp.Diff(want, got))
+		}
+	}
+	if st, err := os.Stat(filepath.Join(m.root, targetDir, keyFile)); err != nil || st.Mode().Perm() != 0o400 {
+		t.Errorf("the key has the mode %v (%v), want 0400", st.Mode(), err)
+	}
+	if got := m.get(key); got != "" {
+		t.Error("the key is still in the installer")
+	}
+	for _, part := range []string{"GRUB_CMDLINE_LINUX='rd.md.uuid=" + v[0].mdID + " ", " rd.luks.uuid=" + v[2].luks + "'"} {
+		if got := m.get(targetDir + "/etc/default/grub"); !strings.Contains(got, part) {
+			t.Errorf("/etc/default/grub lacks %q:\n%s", part, got)
+		}
+	}
+}
+
+// The role's script runs when all else is in place, and its failure leaves a
+// disk that does not boot half a host.
+func TestScript(t *testing.T) {
+	for _, c := range []struct{ script, want string }{
+		{"#!/usr/bin/python3\nprint()\n", "#!/usr/bin/python3\nprint()\n"},
+		{"echo hello\n", "#!/bin/sh -e\necho hello\n"},
+	} {
+		m := newMachine(t)
+		m.addDisk("vda", "DISK1")
+		plan := testPlan("DISK1")
+		plan.Script = c.script
+		in, _ := testInstall(t, m, plan, true)
+		text := ""
+		m.hooks["chroot /run/provision-script"] = func() { text = m.get(targetDir + "/run/provision-script") }
+		m.fail["chroot /run/provision-script"] = errors.New("exit status 7")
+		err := in.run(context.Background())
+		var at *StepError
+		if !errors.As(err, &at) || at.Step != "script" || !strings.Contains(err.Error(), "its last words") {
+			t.Errorf("run = %v, want a StepError of script with what it said last", err)
+		}
+		if text != c.want {
+			t.Errorf("the script was %q, want %q", text, c.want)
+		}
+		if got := m.get(targetDir + "/run/provision-script"); got != "" {
+			t.Error("the script was left behind")
+		}
+		if slices.ContainsFunc(m.done(), func(s string) bool { return strings.Contains(s, "grub-install") }) {
+			t.Error("the disk boots in spite of the failure")
+		}
 	}
 }
 
@@ -112,7 +249,7 @@ func TestInstalledFiles(t *testing.T) {
 	for name, want := range map[string]string{
 		"/etc/hostname":                     "node1\n",
 		"/etc/hosts":                        "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\tnode1\n",
-		"/etc/fstab":                        in.layout.fstab("ext4"),
+		"/etc/fstab":                        in.layout.fstab(),
 		"/etc/rc.conf":                      "# HARDWARECLOCK=\"UTC\"\nTIMEZONE='Europe/Berlin'\nKEYMAP='de'\n",
 		"/etc/locale.conf":                  "LANG='de_DE.UTF-8'\n",
 		"/etc/default/libc-locales":         "de_DE.UTF-8 UTF-8\nen_US.UTF-8 UTF-8\n",

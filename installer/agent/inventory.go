@@ -23,7 +23,7 @@ func (s *System) inventory(boot host.MAC) host.Inventory {
 		UEFI:    s.uefi(),
 		Arch:    xbpsArch(runtime.GOARCH),
 		Memory:  s.memory(),
-		Disks:   s.disks(),
+		Disks:   s.disks(boot),
 		NICs:    s.nics(boot),
 	}
 	inv.CPU, inv.CPUs = s.cpu()

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"provision.internal/host"
+	"provision.internal/installer"
 )
 
 // The scripts and arguments that we write are what the real sfdisk, mkfs and
@@ -26,11 +27,11 @@ func TestRealPartitioning(t *testing.T) {
 		file := sparse(t, 8<<30)
 		plan := testPlan("X")
 		plan.Layout.Swap = 512 << 20
-		l, err := divide(host.Disk{Name: "vda", Serial: "X", Size: 8 << 30}, plan, uefi, 512, randomBytes)
+		l, err := divide([]host.Disk{{Name: "vda", Serial: "X", Size: 8 << 30}}, plan, uefi, 512, randomBytes)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := runCommand(context.Background(), Command{Args: []string{sfdisk, "--wipe", "always", "--wipe-partitions", "always", file}, Stdin: l.script()}); err != nil {
+		if err := runCommand(context.Background(), Command{Args: []string{sfdisk, "--wipe", "always", "--wipe-partitions", "always", file}, Stdin: l.disks[0].script()}); err != nil {
 			t.Fatal(err)
 		}
 		out, err := exec.Command(sfdisk, "--json", file).Output()
@@ -62,8 +63,8 @@ func TestRealPartitioning(t *testing.T) {
 				t.Errorf("UEFI %v: partition %d is %+v, want the type %s on a whole MiB", uefi, i+1, p, want[i])
 			}
 		}
-		if uefi && (!strings.EqualFold(got.Partitions[0].UUID, l.espID) || got.Partitions[0].Size*512 != defaultESP) {
-			t.Errorf("the EFI partition is %+v, want %s", got.Partitions[0], l.espID)
+		if uefi && (!strings.EqualFold(got.Partitions[0].UUID, l.disks[0].espID) || got.Partitions[0].Size*512 != defaultESP) {
+			t.Errorf("the EFI partition is %+v, want %s", got.Partitions[0], l.disks[0].espID)
 		}
 	}
 }
@@ -83,36 +84,47 @@ func sparse(t *testing.T, size int64) string {
 // fstab and GRUB name file systems by identifiers that were made up before
 // them: blkid must find the same.
 func TestRealFilesystems(t *testing.T) {
-	for _, program := range []string{"mkfs.ext4", "mkfs.vfat", "mkswap", "blkid"} {
-		if _, err := lookUp("", program); err != nil {
-			t.Skipf("%s is not installed", program)
-		}
-	}
-	l, err := divide(host.Disk{Name: "vda", Serial: "X", Size: 8 << 30}, testPlan("X"), true, 512, randomBytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.ESP, l.Swap, l.Root = sparse(t, defaultESP), sparse(t, 64<<20), sparse(t, 1<<30)
-	m := newMachine(t)
-	sys := m.system()
-	sys.Run = runCommand
-	in := &install{sys: sys, log: &Log{Console: t.Output()}, plan: testPlan("X"), layout: l}
-	if err := in.makeFilesystems(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	for file, want := range map[string]string{l.Root: l.uuids.Root + " ext4", l.ESP: l.uuids.ESP + " vfat", l.Swap: l.uuids.Swap + " swap"} {
-		var got []string
-		for _, tag := range []string{"UUID", "TYPE"} {
-			out, err := exec.Command("blkid", "-p", "-o", "value", "-s", tag, file).Output()
-			if err != nil {
-				t.Fatalf("blkid: %v", err)
+	plan := testPlan("X")
+	plan.Layout.Swap = 64 * mib
+	for _, fs := range installer.Filesystems {
+		for _, program := range []string{"mkfs." + fs, "mkfs.vfat", "mkswap", "blkid"} {
+			if _, err := lookUp("", program); err != nil {
+				t.Skipf("%s is not installed: make deps installs it", program)
 			}
-			got = append(got, strings.TrimSpace(string(out)))
 		}
-		if s := strings.Join(got, " "); s != want {
-			t.Errorf("blkid sees %q, want %q", s, want)
+		plan.Layout.Filesystem = fs
+		l, err := divide([]host.Disk{{Name: "vda", Serial: "X", Size: 8 << 30}}, plan, true, 512, randomBytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, swap, root := &l.disks[0], &l.volumes[0], &l.volumes[1]
+		d.esp, swap.parts[0], root.parts[0] = sparse(t, defaultESP), sparse(t, 64<<20), sparse(t, 1<<30)
+		sys := newMachine(t).system()
+		sys.Run = runCommand
+		in := &install{sys: sys, log: &Log{Console: t.Output()}, plan: plan, layout: l}
+		if err := in.makeFilesystems(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		for file, want := range map[string]string{root.parts[0]: root.id + " " + fs, d.esp: d.espFS + " vfat", swap.parts[0]: swap.id + " swap"} {
+			if got := probed(t, file); got != want {
+				t.Errorf("blkid sees %q, want %q", got, want)
+			}
 		}
 	}
+}
+
+// probed is what blkid reads of a device: UUID and type.
+func probed(t *testing.T, file string) string {
+	t.Helper()
+	var got []string
+	for _, tag := range []string{"UUID", "TYPE"} {
+		out, err := exec.Command("blkid", "-p", "-o", "value", "-s", tag, file).Output()
+		if err != nil {
+			t.Fatalf("blkid: %v", err)
+		}
+		got = append(got, strings.TrimSpace(string(out)))
+	}
+	return strings.Join(got, " ")
 }
 
 // On a real block device, with the real mounts: what is written is there after
@@ -134,7 +146,9 @@ func TestRealMounts(t *testing.T) {
 	m := newMachine(t)
 	sys := m.system()
 	sys.Run, sys.Mount, sys.Unmount = runCommand, mount, unmount
-	in := &install{sys: sys, log: &Log{Console: t.Output()}, plan: testPlan("X"), layout: layout{Root: device, uuids: uuids{Root: "7c9a4b1e-5a10-4c39-9f57-3d3f0f6c1c11"}}}
+	in := &install{sys: sys, log: &Log{Console: t.Output()}, plan: testPlan("X"), layout: layout{volumes: []volume{
+		{name: "root", path: "/", fs: "ext4", parts: []string{device}, id: "7c9a4b1e-5a10-4c39-9f57-3d3f0f6c1c11"},
+	}}}
 	ctx := context.Background()
 	if err := in.makeFilesystems(ctx); err != nil {
 		t.Fatal(err)
