@@ -62,6 +62,11 @@ func (r *Rack) Serve(ctx context.Context, p Programs, config string) error {
 	if err := r.StartNomad(ctx, p); err != nil {
 		return err
 	}
+	if r.WithUpstream {
+		if err := r.StartUpstream(ctx, p, in); err != nil {
+			return err
+		}
+	}
 	return r.StartAppliance(ctx, p, in, config)
 }
 
@@ -82,7 +87,8 @@ func (r *Rack) StartNomad(ctx context.Context, p Programs) error {
 }
 
 // StartAppliance starts `provision serve` with a configuration file, whose
-// settings of files are replaced by the rack's own, and waits until it is ready.
+// settings of files are replaced by the rack's own, and waits until it is ready. Beside an
+// upstream it has no folder of repositories.
 func (r *Rack) StartAppliance(ctx context.Context, p Programs, in *Inputs, config string) error {
 	if r.Running(ProcessAppliance) {
 		return nil
@@ -97,9 +103,11 @@ func (r *Rack) StartAppliance(ctx context.Context, p Programs, in *Inputs, confi
 	env := []string{
 		"PROVISION_SERVER_STATE=" + r.path("state"),
 		"PROVISION_SERVER_SOCKET=" + r.Socket(),
-		"PROVISION_IMAGES_REPOSITORY=" + filepath.Join(in.Dir, "void"),
 		"PROVISION_IMAGES_KEYS=" + filepath.Join(in.Dir, "keys"),
 		"PROVISION_IMAGES_ROOTFS=" + in.Rootfs,
+	}
+	if !r.Running(ProcessUpstream) {
+		env = append(env, "PROVISION_IMAGES_REPOSITORY="+in.Void())
 	}
 	if err := r.Start(ProcessAppliance, r.Dir, env, r.Inside(p.Provision(), "serve", "--config", config)...); err != nil {
 		return err

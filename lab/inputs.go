@@ -15,6 +15,9 @@ type Inputs struct {
 	Rootfs string
 }
 
+// Void is the folder with the repositories, laid out as on Void's servers.
+func (in *Inputs) Void() string { return filepath.Join(in.Dir, "void") }
+
 // Sources are the programs that the stand-in repository cannot take from Debian.
 type Sources struct {
 	XBPS  string // static program that acts by the name it is called by, or the root of an installed XBPS

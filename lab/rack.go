@@ -16,6 +16,10 @@ type Rack struct {
 	Name string // unique on this computer: names the namespace
 	Dir  string // everything of the rack; made by Up
 	Log  *slog.Logger
+
+	// WithUpstream makes Serve start an upstream, which the appliance's configuration
+	// then names, instead of giving it a folder of repositories.
+	WithUpstream bool
 }
 
 // The rack's network, as examples/lab.yaml has it.

@@ -30,20 +30,40 @@ func (f *rackFlags) programs() (lab.Programs, error) {
 func root() *cobra.Command {
 	f := &rackFlags{}
 	cmd := &cobra.Command{
-		Use:           "lab",
-		Short:         "a virtual rack for provision",
+		Use:   "lab",
+		Short: "a virtual rack for provision",
+		Long: `A virtual rack: a network namespace with a bridge, machines with real firmware
+in QEMU, and simulators of what cannot be had. It needs root.
+
+The machines install packages that the rack makes of Debian's, because Void's
+servers need the internet. They are made once, below --dir, and anew when Debian,
+this program or one of these changes:
+
+  LAB_XBPS=DIR    a real XBPS in the place of the stand-in: the folder that has
+                  usr/bin/xbps-install, its other programs and, in usr/lib, the
+                  libraries that they need. What another package of the rack has
+                  already is not packed twice. Static programs need no libraries.
+  LAB_NOMAD=FILE  a real Nomad in the place of the simulated cluster and of the
+                  stand-in on the machines: its program, linked with the C library
+                  at most.
+
+Set them for up or demo; the other commands need neither.`,
+		Example: `  sudo lab demo --floor
+  sudo LAB_XBPS=/opt/xbps lab --name real demo
+  sudo lab up && sudo lab add node1 --uefi && sudo lab power on node1`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	cmd.PersistentFlags().StringVar(&f.name, "name", "demo", "the rack; racks live beside each other")
 	cmd.PersistentFlags().StringVar(&f.dir, "dir", "build/lab", "folder of all racks and their inputs")
-	cmd.AddCommand(up(f), down(f), add(f), list(f), power(f), console(f), demo(f), benchPeers(f), nomadServer())
+	cmd.AddCommand(up(f), down(f), add(f), list(f), power(f), console(f), demo(f), benchPeers(f), nomadServer(), upstream())
 	return cmd
 }
 
 func up(f *rackFlags) *cobra.Command {
 	var config string
+	var upstream bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "make the rack: its inputs, its network, Nomad and the appliance",
@@ -57,6 +77,7 @@ func up(f *rackFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			r.WithUpstream = upstream
 			if err := r.Serve(cmd.Context(), programs, config); err != nil {
 				return err
 			}
@@ -72,6 +93,7 @@ func up(f *rackFlags) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "examples/lab.yaml", "the appliance's configuration")
+	cmd.Flags().BoolVar(&upstream, "upstream", false, "serve the packages as Void's servers do, at "+lab.UpstreamURL+", which --config names as images.upstream")
 	return cmd
 }
 
