@@ -26,6 +26,7 @@ type Host struct {
 	Enrolment *Enrolment `json:"enrolment,omitempty"` // of the system installed last
 	Inventory *Inventory `json:"inventory,omitempty"` // as the agent last reported
 	Node      string     `json:"node,omitempty"`      // Nomad node ID
+	ByHand    bool       `json:"by_hand,omitempty"`   // installed without the agent: only its operator can enrol it
 
 	FirstSeen time.Time `json:"first_seen,omitzero"`
 	LastSeen  time.Time `json:"last_seen,omitzero"`
@@ -38,6 +39,10 @@ func (h Host) Label() string {
 	}
 	return h.MAC.String()
 }
+
+// Arrived reports whether h is where its journey leads: Ready, or Installed when
+// nothing of ours goes on from there.
+func (h Host) Arrived() bool { return h.State == Ready || h.State == Installed && h.ByHand }
 
 // Failure says in which state a host failed and why.
 type Failure struct {

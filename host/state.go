@@ -77,6 +77,9 @@ func (h Host) Advance(to State, now time.Time) (Host, error) {
 	if to != Seen {
 		h.Held = ""
 	}
+	if to == Admitted {
+		h.ByHand = false
+	}
 	return h, nil
 }
 

@@ -118,7 +118,7 @@ func (s *Store) stageHost(old, h host.Host, actor, cause string) (_ host.Host, c
 	}
 	if moved {
 		h.Deadline = time.Time{}
-		if d := s.deadlines[h.State]; d > 0 {
+		if d := s.deadlines[h.State]; d > 0 && !h.Arrived() {
 			h.Deadline = h.Since.Add(d)
 		}
 	}

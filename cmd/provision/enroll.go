@@ -134,9 +134,9 @@ func (a *app) follow(ctx context.Context, q web.Query, label string, timeout tim
 // ending says how the story ended, and makes an error of a bad end.
 func (a *app) ending(s *story, quiet bool) error {
 	h := s.host
-	if h.State == host.Ready {
+	if h.Arrived() {
 		if !quiet {
-			text := h.Label() + " is Ready"
+			text := h.Label() + " is " + string(h.State)
 			if addr := addressText(h); addr != "" {
 				text += " at " + addr
 			}

@@ -100,4 +100,4 @@ func (s *story) total(now time.Time) time.Duration {
 
 // over reports whether the journey has come to an end: well, badly, or because
 // somebody took the host out of it.
-func (s *story) over() bool { return s.host.State.Settled() }
+func (s *story) over() bool { return s.host.State.Settled() || s.host.Arrived() }
