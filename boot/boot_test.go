@@ -165,6 +165,9 @@ func TestURLs(t *testing.T) {
 	if got := ScriptURL("http://a", mac); got != "http://a/ipxe/52-54-00-12-34-56" {
 		t.Errorf("ScriptURL = %s", got)
 	}
+	if got := AutoinstallURL("http://a", mac); got != "http://a/autoinstall/52-54-00-12-34-56" {
+		t.Errorf("AutoinstallURL = %s", got)
+	}
 }
 
 func BenchmarkNext(b *testing.B) {

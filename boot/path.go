@@ -17,6 +17,8 @@ const (
 	RepoPath   = "/void/"     // the XBPS repositories
 	AgentPath  = "/agent/v1/" // TLS only: the installer's protocol
 	EnrolPath  = "/enrol/v1/" // TLS only: the first boot's protocol
+
+	AutoinstallPath = "/autoinstall/" // + MAC: the configuration of a NETBOOT image's autoinstaller
 )
 
 // GRUBConfig is GRUB's first configuration, below the roots of TFTP and HTTP:
@@ -57,6 +59,12 @@ func File(c Client, base string) string {
 // ScriptURL is where iPXE on the machine mac finds its script.
 func ScriptURL(base string, mac host.MAC) string {
 	return base + ScriptPath + strings.ReplaceAll(mac.String(), ":", "-")
+}
+
+// AutoinstallURL is where the autoinstaller of a NETBOOT image on the machine mac
+// finds its configuration and, below it, asks and tells.
+func AutoinstallURL(base string, mac host.MAC) string {
+	return base + AutoinstallPath + strings.ReplaceAll(mac.String(), ":", "-")
 }
 
 // ImageURL is where a boot file with the SHA-256 hash is served under name.

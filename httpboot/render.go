@@ -53,7 +53,7 @@ func newInstallScript(h host.Host, base string, kit Kit) (installScript, error) 
 		{&s.Host, h.Label(), newWord},
 		{&s.Kernel, boot.ImageURL(base, kit.Kernel, kernelName), newWord},
 		{&s.Initrd, boot.ImageURL(base, kit.Initrd, initrdName), newWord},
-		{&s.Args, "provision.mac=" + dashed(h.MAC) + " " + kit.Cmdline, newWords},
+		{&s.Args, kit.arguments(h.MAC, base), newWords},
 	} {
 		var err error
 		if *v.into, err = v.make(v.text); err != nil {
@@ -61,6 +61,18 @@ func newInstallScript(h host.Host, base string, kit Kit) (installScript, error) 
 		}
 	}
 	return s, nil
+}
+
+// arguments is the kernel's command line. With "auto" upstream's autoinstaller
+// runs, and root=vai tells dracut that the root is taken care of. When its init
+// ends nevertheless, the kernel restarts the machine, which would else stand still
+// for ever; the network's boot comes first, and the appliance has its say.
+func (k Kit) arguments(mac host.MAC, base string) string {
+	args := "provision.mac=" + dashed(mac)
+	if k.Autoinstall {
+		args += " auto autourl=" + boot.AutoinstallURL(base, mac) + " root=vai panic=60"
+	}
+	return args + " " + k.Cmdline
 }
 
 // selfScript is what scripts get that send the machine back for another one.

@@ -47,6 +47,15 @@ func TestScripts(t *testing.T) {
 			admitted(t, r)
 			r.put(t, mac1, func(h *host.Host) error { h.UUID = uuid2; return nil })
 		}},
+		{"an admitted host whose images are a NETBOOT tarball's", asUEFI, "netboot.ipxe", func(t *testing.T, r *rig) {
+			admitted(t, r)
+			kit := r.Kit
+			r.Kit = func(p boot.Platform) (Kit, error) {
+				k, err := kit(p)
+				k.Autoinstall = true
+				return k, err
+			}
+		}},
 		{"an unknown platform", script1 + "?platform=efi&arch=riscv64&uuid=", "disk.ipxe", admitted},
 		{"an expired grant", asUEFI, "disk.ipxe", func(t *testing.T, r *rig) { admitted(t, r); r.pass(2 * time.Hour) }},
 		{"an installed host", asUEFI, "disk.ipxe", func(t *testing.T, r *rig) {
@@ -68,7 +77,9 @@ func TestScripts(t *testing.T) {
 		}},
 		{"a command line that iPXE would expand", asUEFI, "disk.ipxe", func(t *testing.T, r *rig) {
 			admitted(t, r)
-			r.Kit = func(boot.Platform) (Kit, error) { return Kit{"a", "b", "console=${net0/mac}"}, nil }
+			r.Kit = func(boot.Platform) (Kit, error) {
+				return Kit{Kernel: "a", Initrd: "b", Cmdline: "console=${net0/mac}"}, nil
+			}
 		}},
 		{"a store that cannot be read", asUEFI, "disk.ipxe", func(t *testing.T, r *rig) {
 			admitted(t, r)
@@ -110,7 +121,7 @@ func (brokenHosts) Host(host.MAC) (host.Host, error) {
 func TestMissingInstallerIsAnEvent(t *testing.T) {
 	for path, fault := range map[string]func(boot.Platform) (Kit, error){
 		asUEFI: func(boot.Platform) (Kit, error) { return Kit{}, errors.New("no kernel") },
-		grub1:  func(boot.Platform) (Kit, error) { return Kit{"a", "b", "init=${x}"}, nil },
+		grub1:  func(boot.Platform) (Kit, error) { return Kit{Kernel: "a", Initrd: "b", Cmdline: "init=${x}"}, nil },
 	} {
 		r := newRig(t)
 		r.admit(t, mac1, "n1", "")

@@ -23,6 +23,9 @@ func TestNothingSecretIsPlain(t *testing.T) {
 	}
 	r.Kit = func(boot.Platform) (Kit, error) { return Kit{Kernel: sha, Initrd: sha, Cmdline: "quiet"}, nil }
 	secrets := map[string]string{"claim": secret1, "plan": "base-system", "introduction": "introduction-secret"}
+	r.Autoinstall = func(h host.Host) (Autoinstall, error) {
+		return Autoinstall{Script: installer.Carrier{Host: h.Name, URL: boot.AutoinstallURL(r.HTTP, h.MAC), Agent: "agent", Overlay: "{}", CA: string(r.Authority.PEM())}.Script()}, nil
+	}
 	var answers []string
 	walk := func(state string) {
 		h := r.get(t, mac1)
@@ -36,7 +39,8 @@ func TestNothingSecretIsPlain(t *testing.T) {
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 			for _, path := range []string{
 				grub1, asUEFI, asBIOS, script1, script1 + "?waited=2", "/nbp/snponly.efi", "/nbp/none", "/", "/void/", "/void/a.xbps", "/void/none",
-				"/image/" + sha + "/vmlinuz", "/image/none/x", pathHello, pathGrant, pathReport, pathFinished, pathFailed, pathEnrol, pathStatus,
+				"/image/" + sha + "/vmlinuz", "/image/none/x",
+				auto1, auto1 + "/take?disk=S1&nonce=" + nonce, auto1 + "/step?step=x&nonce=" + nonce, auto1 + "/done?nonce=" + nonce, auto1 + "/failed?nonce=" + nonce, pathHello, pathGrant, pathReport, pathFinished, pathFailed, pathEnrol, pathStatus,
 			} {
 				if state == "Installing" && (path == grub1 || path == script1 || path == asUEFI || path == asBIOS || strings.Contains(path, "?")) {
 					continue // would fail the install; walked in Failed

@@ -40,13 +40,16 @@ type Kit struct {
 	Kernel  string
 	Initrd  string
 	Cmdline string
+	// Autoinstall: the images are those of a NETBOOT tarball, whose autoinstaller is
+	// told where its configuration is.
+	Autoinstall bool
 }
 
 // ErrAssembling is what Kit wraps while the installer's files are being made.
 var ErrAssembling = errors.New("the installer image is being assembled")
 
-// Server answers machines. Every field but Targets and Linger must be set before Plain or
-// Secure is called.
+// Server answers machines. Every field but Targets, Autoinstall and Linger must be set
+// before Plain or Secure is called.
 type Server struct {
 	Hosts      Hosts
 	History    History
@@ -68,6 +71,9 @@ type Server struct {
 	// Plan makes the plan of h for its disks. The server adds what it decides
 	// itself: Host, MAC, Disks, FirstBoot.
 	Plan func(h host.Host, disks []host.Disk) (installer.Plan, error)
+	// Autoinstall configures the autoinstaller of a NETBOOT image on h, which may be
+	// installed now; nil when no Kit has one.
+	Autoinstall func(h host.Host) (Autoinstall, error)
 	// Files are what an enrolled host needs beside its certificate.
 	Files func(h host.Host) ([]installer.File, error)
 
@@ -91,6 +97,8 @@ func (s *Server) Plain() http.Handler {
 	s.route(mux, boot.LoaderPath+"{name}", s.loader)
 	s.route(mux, boot.ImagePath+"{hash}/{name}", s.image)
 	s.route(mux, boot.RepoPath+"{path...}", s.repository)
+	s.route(mux, boot.AutoinstallPath+"{mac}", s.autoinstall)
+	s.route(mux, boot.AutoinstallPath+"{mac}/{word}", s.autoinstaller)
 	return mux
 }
 

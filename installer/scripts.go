@@ -24,13 +24,18 @@ func FirstBootRun() string {
 
 // render fills the @NAME@ places of an embedded script, each value quoted.
 func render(name string, values map[string]string) string {
-	text, err := scripts.ReadFile("scripts/" + name)
-	if err != nil {
-		panic(fmt.Sprintf("the embedded script %s: %v", name, err))
-	}
 	pairs := make([]string, 0, 2*len(values))
 	for key, value := range values {
 		pairs = append(pairs, "@"+key+"@", Quote(value))
 	}
-	return strings.NewReplacer(pairs...).Replace(string(text))
+	return strings.NewReplacer(pairs...).Replace(script(name))
+}
+
+// script returns an embedded script as it is.
+func script(name string) string {
+	text, err := scripts.ReadFile("scripts/" + name)
+	if err != nil {
+		panic(fmt.Sprintf("the embedded script %s: %v", name, err))
+	}
+	return string(text)
 }

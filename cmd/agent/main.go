@@ -1,5 +1,6 @@
-// The agent is init of the installer's initrd, the first-boot service of the
-// system that it installed, and the kernel's modprobe in between.
+// The agent is init of the installer's initrd or what a NETBOOT image's init runs,
+// the first-boot service of the system that it installed, and the kernel's modprobe
+// in between.
 package main
 
 import (
@@ -32,12 +33,17 @@ func run(args []string) int {
 	}
 	var err error
 	switch args[0] {
+	case agent.CarriedArgument:
+		return agent.Carry()
 	case agent.WorkArgument:
-		if os.Getppid() != 1 {
+		work := agent.Work
+		if len(args) > 1 && args[1] == agent.CarriedArgument {
+			work = agent.WorkCarried
+		} else if os.Getppid() != 1 {
 			err = errors.New("install runs in the installer's initrd only: it would write to this machine's disks")
 			break
 		}
-		if err = agent.Work(ctx, version); err != nil {
+		if err = work(ctx, version); err != nil {
 			fmt.Fprintf(os.Stdout, "provision: %v\n", err)
 			return agent.ExitTold
 		}

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"provision.internal/installer/agent"
 )
 
 // The agent travels in every initrd and runs where there is no libc: it must be
@@ -52,6 +54,8 @@ func TestCommands(t *testing.T) {
 		{[]string{"version"}, 0},
 		{[]string{"dance"}, 1},
 		{[]string{"install"}, 1},
+		{[]string{"install", "carried"}, agent.ExitTold},
+		{[]string{"carried"}, 1},
 		{[]string{"-q", "--", "no-such-module-anywhere"}, 0},
 	} {
 		if got := run(c.args); got != c.want {

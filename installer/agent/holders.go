@@ -93,7 +93,8 @@ func (s *System) mounted(devices []string) string {
 			names["/dev/mapper/"+name] = dev
 		}
 	}
-	for line := range strings.Lines(s.read("/proc/mounts")) {
+	// In a root of our own, /proc/mounts has less than init sees.
+	for line := range strings.Lines(s.read("/proc/mounts") + "\n" + s.read("/proc/1/mounts")) {
 		if f := strings.Fields(line); len(f) > 1 && names[f[0]] != "" {
 			return names[f[0]] + " is mounted on " + f[1]
 		}

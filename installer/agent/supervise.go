@@ -18,7 +18,9 @@ import (
 
 // Arguments by which the agent calls itself.
 const (
-	WorkArgument = "install" // Work, as a child of init
+	WorkArgument    = "install"                 // Work, as a child of init
+	CarriedArgument = installer.CarriedArgument // Carry; behind WorkArgument: WorkCarried
+
 	modprobePath = "/proc/sys/kernel/modprobe"
 )
 
@@ -37,6 +39,7 @@ const readable = 15 * time.Second
 func Supervise() {
 	go awaitRandomness(randomBytes) // its fault is the worker's to tell
 	console := openConsole(mountPseudo())
+	offerModules(console)
 	watch(console)
 	unix.Sync()
 	for {
@@ -97,15 +100,24 @@ func (t *tail) Write(b []byte) (int, error) {
 	return t.to.Write(b)
 }
 
-// superviseWorker runs the worker to its end and reaps every orphan meanwhile.
-func superviseWorker(console io.Writer) (status int, last string) {
-	self, err := os.Executable()
-	if err != nil {
-		self = "/init"
-	}
-	if err := os.WriteFile(modprobePath, []byte(self), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
+// offerModules has the kernel call us for modules: see Modprobe.
+func offerModules(console io.Writer) {
+	if err := os.WriteFile(modprobePath, []byte(executable()), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
 		fmt.Fprintf(console, "provision: modules on demand: %v\n", err)
 	}
+}
+
+func executable() string {
+	self, err := os.Executable()
+	if err != nil {
+		return "/init"
+	}
+	return self
+}
+
+// superviseWorker runs the worker, with further arguments, to its end and reaps
+// every orphan meanwhile.
+func superviseWorker(console io.Writer, args ...string) (status int, last string) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return -1, err.Error()
@@ -114,7 +126,7 @@ func superviseWorker(console io.Writer) (status int, last string) {
 	if err != nil {
 		return -1, err.Error()
 	}
-	p, err := os.StartProcess(self, []string{"provision-agent", WorkArgument}, &os.ProcAttr{
+	p, err := os.StartProcess(executable(), append([]string{"provision-agent", WorkArgument}, args...), &os.ProcAttr{
 		Dir:   "/",
 		Env:   []string{"PATH=" + strings.Join(binaries, ":"), "HOME=/root"},
 		Files: []*os.File{null, w, w},

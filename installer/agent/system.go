@@ -13,7 +13,7 @@ import (
 
 // System is the machine as the agent touches it. Every effect but file access
 // below Root goes through one of its fields, so that a test can watch and fail
-// each. All fields must be set; see Machine.
+// each. All fields but Enter must be set; see Machine.
 type System struct {
 	Root    string // "/" on a machine; tests put a directory here
 	Run     func(context.Context, Command) error
@@ -22,6 +22,9 @@ type System struct {
 	Chown   func(t *target, name string, uid, gid int) error
 	Wait    func(context.Context, time.Duration) error // sleeps; ends early with ctx's error
 	Rand    io.Reader
+	// Enter makes a directory, into which the userland was unpacked, the root of
+	// this process; nil where the userland is unpacked over Root. See enterRoot.
+	Enter func(root string) error
 }
 
 // Command is one program that the install runs.

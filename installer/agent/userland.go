@@ -21,7 +21,8 @@ import (
 	"provision.internal/installer"
 )
 
-// fetchUserland downloads the tools and unpacks them over the initrd's root.
+// fetchUserland downloads the tools and unpacks them over the initrd's root, or
+// beside it (see System.Enter).
 // Nothing of them is unpacked, let alone run, before the whole archive has the
 // hash that the overlay names.
 func (s *System) fetchUserland(ctx context.Context, u installer.Userland, told func(error, time.Duration)) error {
@@ -36,8 +37,15 @@ func (s *System) fetchUserland(ctx context.Context, u installer.Userland, told f
 		return err
 	}
 	defer f.Close()
-	if err := unpack(f, s.Root); err != nil {
+	root := s.Root
+	if s.Enter != nil {
+		root = s.path(ownRoot)
+	}
+	if err := unpack(f, root); err != nil {
 		return fmt.Errorf("unpack the installer's tools: %w", err)
+	}
+	if s.Enter != nil {
+		return s.Enter(root)
 	}
 	return nil
 }

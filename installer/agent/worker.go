@@ -23,12 +23,22 @@ const networkLimit = 5 * time.Minute
 // Work is the installer: it finds the hardware, brings up the network and
 // installs. It runs as a child of init, see Supervise.
 func Work(ctx context.Context, version string) error {
-	sys := Machine()
+	return work(ctx, Machine(), version, surroundings{drivers: loadDrivers, network: connect})
+}
+
+// surroundings are what an initrd of ours does by itself and another one has
+// done already.
+type surroundings struct {
+	drivers func(*System, *Log)                                    // loads what the hardware asks for
+	network func(context.Context, *System, *Log) (host.MAC, error) // brings it up; by which address the appliance knows the machine
+}
+
+func work(ctx context.Context, sys *System, version string, around surroundings) error {
 	log := &Log{Console: os.Stdout}
 	log.Say("agent %s", version)
 	hardware := make(chan error, 1)
 	go func() {
-		loadDrivers(sys, log)
+		around.drivers(sys, log)
 		hardware <- sys.settle(ctx)
 	}()
 	overlay, ca, err := readOverlay(sys)
@@ -42,7 +52,7 @@ func Work(ctx context.Context, version string) error {
 	if err := awaitRandomness(sys.Rand); err != nil {
 		return err
 	}
-	mac, err := connect(ctx, sys, log)
+	mac, err := around.network(ctx, sys, log)
 	if err != nil {
 		return err
 	}
