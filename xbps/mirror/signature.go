@@ -1,0 +1,124 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// needSignature makes sure that r's signature is kept. It is checked against the
+// hash that the index names, before the package itself is there.
+func (m *Mirror) needSignature(ctx context.Context, r row, path, key string) error {
+	_, _, err := m.signature(ctx, r, path, key)
+	return err
+}
+
+// signature returns r's signature, kept or fetched, and when it was kept.
+func (m *Mirror) signature(ctx context.Context, r row, path, key string) ([]byte, time.Time, error) {
+	b, at, err := m.keptSignature(r, key)
+	if err == nil {
+		return b, at, nil
+	}
+	path += ".sig2"
+	err = m.shared(ctx, "signature "+r.sum.String(), func(ctx context.Context) error {
+		if _, _, err := m.keptSignature(r, key); err == nil {
+			return nil // whoever was asked before has brought it
+		}
+		b, err := m.small(ctx, path)
+		if err == nil {
+			err = m.verifySignature(r, key, b)
+		}
+		if err == nil {
+			err = m.writeSignature(r.sum, b)
+		}
+		if err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+			m.complain(err)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return m.keptSignature(r, key)
+}
+
+// keptSignature reads a signature from the disk, and checks it: that costs less
+// than to know whether it was checked before.
+func (m *Mirror) keptSignature(r row, key string) ([]byte, time.Time, error) {
+	f, err := os.Open(m.signaturePath(r.sum))
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxSignature+1))
+	if err == nil {
+		err = m.verifySignature(r, key, b)
+	}
+	return b, info.ModTime(), err
+}
+
+func (m *Mirror) verifySignature(r row, key string, b []byte) error {
+	m.mu.Lock()
+	keys := m.keys
+	m.mu.Unlock()
+	if err := keys.Verify(key, r.sum, b); err != nil {
+		return fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	return nil
+}
+
+func (m *Mirror) writeSignature(sum digest, b []byte) error {
+	f, err := m.incoming()
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // nothing is there after the rename
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), m.signaturePath(sum))
+	}
+	return fullDisk(err)
+}
+
+// maxSignature is the size of a signature by a key of 64 Kibit: nobody's.
+const maxSignature = 8 << 10
+
+// small fetches a signature, and tries again as for a package.
+func (m *Mirror) small(ctx context.Context, path string) ([]byte, error) {
+	for idle := 1; ; idle++ {
+		b, err := m.smallOnce(ctx, path)
+		if err == nil || !errors.Is(err, ErrUpstream) || idle >= maxIdle {
+			return b, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(m.cfg.Pause << (idle - 1)):
+		}
+	}
+}
+
+func (m *Mirror) smallOnce(ctx context.Context, path string) ([]byte, error) {
+	res, err := m.get(ctx, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }() // all was read, or is of no use
+	b, err := io.ReadAll(io.LimitReader(res.Body, maxSignature+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrUpstream, err)
+	case len(b) > maxSignature:
+		return nil, fmt.Errorf("%w: too large to be a signature", ErrBroken)
+	}
+	return b, nil
+}
