@@ -131,7 +131,8 @@ func (p *plans) files(ctx context.Context, h host.Host) ([]installer.File, error
 	made, err := p.cluster.Enrol(ctx, nomad.Client{
 		Name: h.Name, Datacenter: role.Nomad.Datacenter, Pool: role.Nomad.Pool, Meta: role.Nomad.Meta,
 		Certificate: installer.HostCertificate, Key: installer.HostKey,
-		Again: h.Enrolment != nil && !h.Enrolment.Used.IsZero(),
+		Again:   h.Enrolment != nil && !h.Enrolment.Used.IsZero(),
+		Network: p.cfg.island(h.Address),
 	}, h.Node)
 	if err != nil {
 		return nil, err

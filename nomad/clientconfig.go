@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -31,6 +32,10 @@ type Client struct {
 	Meta       map[string]string // keys without dots
 	Token      string            // from Introduce; none when empty
 	Again      bool              // it has been enrolled before since its installation: its node may live
+
+	// Network holds the host's address. It must be set when hosts there have no
+	// default route, by which Nomad finds its interface otherwise.
+	Network netip.Prefix
 
 	// PEM files on the host, used when the configuration has an authority.
 	Certificate, Key string
@@ -74,6 +79,9 @@ func (c Config) ClientConfig(h Client) ([]File, error) {
 	}
 	client.SetAttributeValue("servers", cty.ListVal(servers))
 	text(client, "node_pool", cmp.Or(h.Pool, c.pool()))
+	if h.Network.IsValid() {
+		text(client, "network_interface", fmt.Sprintf(`{{ GetAllInterfaces | include "network" %q | attr "name" }}`, h.Network))
+	}
 	// The fingerprinters of clouds wait for an address that no rack has.
 	client.SetAttributeValue("options", cty.MapVal(map[string]cty.Value{
 		"fingerprint.denylist": cty.StringVal("env_aws,env_azure,env_digitalocean,env_gce"),

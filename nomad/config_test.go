@@ -1,6 +1,7 @@
 package nomad
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,7 @@ func TestClientConfigGolden(t *testing.T) {
 	cfg := Config{Datacenter: "MATRIX", Servers: []string{"10.0.0.2:4647", "10.0.0.3:4647"}, CA: ca, Pool: "metal"}
 	files, err := cfg.ClientConfig(Client{
 		Name: "host1", Token: "eyJ.e30.x", Meta: map[string]string{"rack": "r1", "note": `a "quoted" \ word`},
+		Network:     netip.MustParsePrefix("10.0.0.0/24"),
 		Certificate: ConfigDir + "/tls/host.pem", Key: ConfigDir + "/tls/host.key",
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,7 +27,7 @@ func TestContract(t *testing.T) {
 	})
 	t.Run("real", func(t *testing.T) {
 		r := realServer(t, realBinary(t), "")
-		files, err := Config{Servers: []string{r.rpc}}.ClientConfig(Client{Name: "host1"})
+		files, err := Config{Servers: []string{r.rpc}}.ClientConfig(Client{Name: "host1", Network: netip.MustParsePrefix("127.0.0.0/8")})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,9 +5,10 @@ data_dir             = "/var/lib/nomad"
 disable_update_check = true
 
 client {
-  enabled   = true
-  servers   = ["10.0.0.2:4647", "10.0.0.3:4647"]
-  node_pool = "metal"
+  enabled           = true
+  servers           = ["10.0.0.2:4647", "10.0.0.3:4647"]
+  node_pool         = "metal"
+  network_interface = "{{ GetAllInterfaces | include \"network\" \"10.0.0.0/24\" | attr \"name\" }}"
   options = {
     "fingerprint.denylist" = "env_aws,env_azure,env_digitalocean,env_gce"
   }
