@@ -223,30 +223,24 @@ func checkState(dir string) Finding {
 
 func checkFiles(cfg Config) []Finding {
 	var all []Finding
-	keys, err := xbps.LoadKeys(cfg.Images.Keys)
-	if err != nil {
+	keys, err := cfg.Images.trusted()
+	switch {
+	case err != nil:
 		all = append(all, bad("package keys", "put the repository's public keys (*.plist) there: images.keys", "%v", err))
-	} else {
+	case cfg.Images.Keys == "":
+		all = append(all, good("package keys", "%d of Void's own", len(keys)))
+	default:
 		all = append(all, good("package keys", "%d in %s", len(keys), cfg.Images.Keys))
 	}
-	found := false
-	for _, sub := range cfg.Images.subfolders() {
-		dir := filepath.Join(cfg.Images.Repository, sub)
-		what := "repository " + dir
-		repo, err := xbps.OpenRepository(dir, cfg.Images.Arch, keys)
-		if err != nil {
-			all = append(all, bad(what, "mirror it there, or correct images.repository", "%v", err))
-			continue
-		}
-		all = append(all, good(what, "%d packages for %s, signature good", len(repo.Index.Packages), cfg.Images.Arch))
-		if _, ok := repo.Index.Packages[cfg.Images.Kernel]; ok {
-			found = true
+	if cfg.Images.Repository != "" {
+		for _, arch := range cfg.Images.installers() {
+			all = append(all, checkRepositories(cfg.Images, arch, keys)...)
 		}
 	}
-	if !found {
-		all = append(all, bad("kernel package "+cfg.Images.Kernel, "correct images.kernel", "is in none of the repositories"))
+	files := map[string]string{}
+	if cfg.Images.ROOTFS != "" {
+		files["ROOTFS tarball"] = cfg.Images.ROOTFS
 	}
-	files := map[string]string{"ROOTFS tarball": cfg.Images.ROOTFS}
 	for p, f := range cfg.Images.Loaders {
 		files["loader for "+string(p)] = f
 	}
@@ -258,6 +252,28 @@ func checkFiles(cfg Config) []Finding {
 		}
 		_ = f.Close() // only read
 		all = append(all, good(what, "%s", file))
+	}
+	return all
+}
+
+func checkRepositories(im Images, arch string, keys xbps.Keys) []Finding {
+	var all []Finding
+	found := false
+	for _, sub := range im.folders(arch) {
+		dir := filepath.Join(im.Repository, sub)
+		what := "repository " + dir
+		repo, err := xbps.OpenRepository(dir, arch, keys)
+		if err != nil {
+			all = append(all, bad(what, "mirror it there, or correct images.repository", "%v", err))
+			continue
+		}
+		all = append(all, good(what, "%d packages for %s, signature good", len(repo.Index.Packages), arch))
+		if _, ok := repo.Index.Packages[im.Kernel]; ok {
+			found = true
+		}
+	}
+	if !found {
+		all = append(all, bad("kernel package "+im.Kernel, "correct images.kernel", "is in none of the repositories for %s", arch))
 	}
 	return all
 }

@@ -11,6 +11,7 @@ import (
 	"provision.internal/boot"
 	"provision.internal/dhcp"
 	"provision.internal/host"
+	"provision.internal/images/release"
 	"provision.internal/installer"
 	"provision.internal/nomad"
 )
@@ -42,12 +43,16 @@ type Server struct {
 
 // Images says what the boot files are made of.
 type Images struct {
+	Upstream     string                   `mapstructure:"upstream"`     // root of Void's mirror, when there is no Repository
+	Release      Date                     `mapstructure:"release"`      // of Void, whose ROOTFS is pulled when none is named
+	ReleaseKey   string                   `mapstructure:"release_key"`  // minisign key of a release that is not known here
 	Repository   string                   `mapstructure:"repository"`   // folder with XBPS repositories, served to machines
 	Repositories []string                 `mapstructure:"repositories"` // folders below it, first wins
 	Keys         string                   `mapstructure:"keys"`         // folder with the trusted package keys
 	ROOTFS       string                   `mapstructure:"rootfs"`       // Void's ROOTFS tarball: the installer's tools
 	Kernel       string                   `mapstructure:"kernel"`       // package of the installer's kernel
-	Arch         string                   `mapstructure:"arch"`         // as XBPS calls it
+	Arch         Arches                   `mapstructure:"arch"`         // as XBPS calls them
+	Libc         string                   `mapstructure:"libc"`         // glibc or musl: of the installer, and of roles that name none
 	Cmdline      string                   `mapstructure:"cmdline"`      // added to the installer's kernel command line
 	Loaders      map[boot.Platform]string `mapstructure:"loaders"`      // files that replace the embedded loaders
 }
@@ -83,8 +88,9 @@ func (d Deadlines) Map() map[host.State]time.Duration {
 
 // Where things are when nobody says otherwise.
 const (
-	DefaultSocket = "/run/provision.sock"
-	defaultState  = "/var/lib/provision"
+	DefaultSocket   = "/run/provision.sock"
+	DefaultUpstream = "https://repo-default.voidlinux.org"
+	defaultState    = "/var/lib/provision"
 )
 
 // Default is the configuration before the file is read.
@@ -94,7 +100,7 @@ func Default() Config {
 			Name: "provision", State: defaultState, Socket: DefaultSocket,
 			HTTP: ":80", HTTPS: ":443", TFTP: ":69",
 		},
-		Images: Images{Kernel: "linux", Arch: "x86_64"},
+		Images: Images{Upstream: DefaultUpstream, Release: release.Latest, Kernel: "linux", Arch: Arches{"x86_64"}},
 		Nomad:  nomad.Config{Region: nomad.DefaultRegion, Datacenter: nomad.DefaultDatacenter},
 		Deadlines: Deadlines{
 			Admitted: 24 * time.Hour, Installing: time.Hour, Installed: 15 * time.Minute,
@@ -175,12 +181,4 @@ func (s Server) url(scheme string, port, usual uint16) string {
 		return scheme + "://" + s.Address.String()
 	}
 	return fmt.Sprintf("%s://%s:%d", scheme, s.Address, port)
-}
-
-// subfolders are the repositories below Repository: itself when none is named.
-func (im Images) subfolders() []string {
-	if len(im.Repositories) == 0 {
-		return []string{""}
-	}
-	return im.Repositories
 }

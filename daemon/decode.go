@@ -159,7 +159,7 @@ func readNumber(from, to reflect.Type, value any) (any, error) {
 		return value, nil
 	}
 	switch {
-	case to == reflect.TypeFor[installer.Amount]():
+	case to == reflect.TypeFor[installer.Amount](), to == reflect.TypeFor[Date]():
 		return readText(reflect.TypeFor[string](), to, fmt.Sprint(value))
 	case to == reflect.TypeFor[time.Duration]() && value != 0:
 		return nil, fmt.Errorf("%v has no unit: write 90s, 15m or 24h", value)

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,21 +13,25 @@ import (
 	"provision.internal/boot"
 	"provision.internal/httpboot"
 	"provision.internal/images"
-	"provision.internal/images/embedded"
 	"provision.internal/installer"
 	"provision.internal/web"
-	"provision.internal/xbps"
 )
 
-// kits has the installer image assembled in the background, so that DHCP need
-// not wait for it.
+// kits has the installer images assembled in the background, so that DHCP need
+// not wait for them.
 type kits struct {
 	cfg   Config
 	store *images.Store
 	ca    []byte // PEM: the only authority that the agent trusts
 	log   *slog.Logger
+	since time.Time // of the start
 
-	mu    sync.Mutex
+	mu   sync.Mutex
+	kits map[string]kit // by the installer's architecture
+}
+
+// kit is one installer image, or why there is none.
+type kit struct {
 	image *images.Image // nil until it is ready
 	err   error         // of the last attempt
 	since time.Time
@@ -39,30 +41,29 @@ type kits struct {
 // file in place need not restart the daemon.
 const again = 10 * time.Second
 
-// run assembles until it succeeds or ctx ends.
+// run assembles until all images are there, and holds them until ctx ends.
 func (k *kits) run(ctx context.Context) error {
-	told := ""
-	for {
-		began := time.Now()
-		image, err := k.assemble(ctx)
-		if ctx.Err() != nil {
-			return nil
+	told := map[string]string{}
+	missing := k.cfg.Images.installers()
+	for len(missing) > 0 {
+		var failed []string
+		for _, arch := range missing {
+			held, err := k.attempt(ctx, arch)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				failed = append(failed, arch)
+				if told[arch] != err.Error() {
+					told[arch] = err.Error()
+					k.log.Error("assemble the installer image; will try again", "arch", arch, "err", err)
+				}
+				continue
+			}
+			defer held()
 		}
-		k.mu.Lock()
-		k.err, k.since = err, time.Now()
-		if err == nil {
-			k.image = &image
-		}
-		k.mu.Unlock()
-		if err == nil {
-			// Compressing took more memory than all the daemon does from now on.
-			debug.FreeOSMemory()
-			k.log.Info("installer image is ready", "arch", image.Arch, "kernel", image.Release, "took", time.Since(began).Round(time.Millisecond))
-			return nil
-		}
-		if told != err.Error() {
-			told = err.Error()
-			k.log.Error("assemble the installer image; will try again", "err", err)
+		if missing = failed; len(missing) == 0 {
+			break
 		}
 		select {
 		case <-ctx.Done():
@@ -70,47 +71,49 @@ func (k *kits) run(ctx context.Context) error {
 		case <-time.After(again):
 		}
 	}
+	// Compressing took more memory than all the daemon does from now on.
+	debug.FreeOSMemory()
+	<-ctx.Done()
+	return nil
 }
 
-func (k *kits) assemble(ctx context.Context) (images.Image, error) {
-	im := k.cfg.Images
-	agent, err := embedded.Agent(im.Arch)
-	if err != nil {
-		return images.Image{}, err
+// attempt assembles one image and keeps its files from being collected.
+func (k *kits) attempt(ctx context.Context, arch string) (release func(), err error) {
+	began := time.Now()
+	image, err := k.workshop().build(ctx, arch)
+	if err == nil {
+		var held interface{ Close() error }
+		if held, err = k.store.Hold(image.Kernel, image.Initrd, image.Userland); err == nil {
+			release = func() { _ = held.Close() } // nothing was written
+		}
 	}
-	keys, err := xbps.LoadKeys(im.Keys)
-	if err != nil {
-		return images.Image{}, err
+	now := kit{err: err, since: time.Now()}
+	if err == nil {
+		now.image = &image
+		k.log.Info("installer image is ready", "arch", arch, "kernel", image.Release, "took", time.Since(began).Round(time.Millisecond))
 	}
-	var dirs []string
-	for _, sub := range im.subfolders() {
-		dirs = append(dirs, filepath.Join(im.Repository, sub))
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.kits == nil {
+		k.kits = map[string]kit{}
 	}
-	repositories, err := images.OpenRepositories(dirs, im.Arch, keys)
-	if err != nil {
-		return images.Image{}, err
-	}
-	return k.store.Assemble(ctx, images.Inputs{
-		Arch: im.Arch, Rootfs: im.ROOTFS, Repositories: repositories, Kernel: im.Kernel,
-		Packages: k.cfg.tools(), Agent: agent, Overlay: k.overlay,
-	})
+	k.kits[arch] = now
+	return release, err
 }
 
-// tools are the packages that the roles' layouts need in the installer.
-func (c Config) tools() []string {
-	var all []string
-	for _, role := range c.Roles {
-		all = append(all, role.Tools()...)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
+func (k *kits) workshop() *Workshop {
+	return &Workshop{cfg: k.cfg, store: k.store, overlay: k.overlay}
 }
 
 // overlay is what makes the image this appliance's own.
 func (k *kits) overlay(userland images.Blob) (map[string][]byte, error) {
-	base := k.cfg.Server.httpURL()
+	return overlay(k.cfg.Server, k.ca, userland)
+}
+
+func overlay(server Server, ca []byte, userland images.Blob) (map[string][]byte, error) {
+	base := server.httpURL()
 	b, err := json.Marshal(installer.Overlay{
-		URL: k.cfg.Server.httpsURL(), HTTP: base,
+		URL: server.httpsURL(), HTTP: base,
 		Userland: &installer.Userland{
 			URL: boot.ImageURL(base, userland.SHA256, "userland.tar.zst"), SHA256: userland.SHA256, Size: userland.Size,
 		},
@@ -120,48 +123,68 @@ func (k *kits) overlay(userland images.Blob) (map[string][]byte, error) {
 	}
 	return map[string][]byte{
 		strings.TrimPrefix(installer.OverlayFile, "/"): b,
-		strings.TrimPrefix(installer.OverlayCA, "/"):   k.ca,
+		strings.TrimPrefix(installer.OverlayCA, "/"):   ca,
 	}, nil
 }
 
 // kit is what the installer boots with on p.
 func (k *kits) kit(p boot.Platform) (httpboot.Kit, error) {
-	arch, _, _ := strings.Cut(k.cfg.Images.Arch, "-")
-	if p.Arch() != arch {
-		return httpboot.Kit{}, fmt.Errorf("images.arch is %s", k.cfg.Images.Arch)
+	for _, arch := range k.cfg.Images.installers() {
+		if base, _, _ := strings.Cut(arch, "-"); base == p.Arch() {
+			return k.bootable(arch)
+		}
 	}
+	return httpboot.Kit{}, fmt.Errorf("images.arch is %s: add %s there", strings.Join(k.cfg.Images.Arch, " "), p.Arch())
+}
+
+func (k *kits) bootable(arch string) (httpboot.Kit, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	one := k.kits[arch]
 	switch {
-	case k.image != nil:
-		return httpboot.Kit{Kernel: k.image.Kernel.SHA256, Initrd: k.image.Initrd.SHA256, Cmdline: k.cfg.Images.Cmdline}, nil
-	case k.err != nil:
+	case one.image != nil:
+		return httpboot.Kit{Kernel: one.image.Kernel.SHA256, Initrd: one.image.Initrd.SHA256, Cmdline: k.cfg.Images.Cmdline}, nil
+	case one.err != nil:
 		// A machine that waited for this might wait for ever.
-		return httpboot.Kit{}, k.err
+		return httpboot.Kit{}, one.err
 	}
 	return httpboot.Kit{}, httpboot.ErrAssembling
 }
 
-// list is what `provision images list` shows of the installer.
+// list is what `provision images list` shows of the installers.
 func (k *kits) list() []web.Image {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	one := web.Image{Name: "installer", Kind: "installer", Arch: k.cfg.Images.Arch, State: "assembling", Since: k.since}
-	switch {
-	case k.image != nil:
-		var all []web.Image
-		for _, f := range []struct {
-			name string
-			blob images.Blob
-		}{{"kernel", k.image.Kernel}, {"initrd", k.image.Initrd}, {"userland", k.image.Userland}} {
-			im := one
-			im.Name, im.Hash, im.Size, im.State = f.name, f.blob.SHA256, f.blob.Size, "ready"
-			im.Source = "Linux " + k.image.Release
-			all = append(all, im)
+	var all []web.Image
+	for _, arch := range k.cfg.Images.installers() {
+		now, ok := k.kits[arch]
+		if !ok {
+			now.since = k.since
 		}
-		return all
-	case k.err != nil:
-		one.State, one.Error = "failed", k.err.Error()
+		if now.image != nil {
+			all = append(all, describeImage(*now.image, now.since)...)
+			continue
+		}
+		one := web.Image{Name: "installer", Kind: "installer", Arch: arch, State: "assembling", Since: now.since}
+		if now.err != nil {
+			one.State, one.Error = "failed", now.err.Error()
+		}
+		all = append(all, one)
 	}
-	return []web.Image{one}
+	return all
+}
+
+// describeImage lists the files of an image.
+func describeImage(image images.Image, since time.Time) []web.Image {
+	var all []web.Image
+	for _, f := range []struct {
+		name string
+		blob images.Blob
+	}{{"kernel", image.Kernel}, {"initrd", image.Initrd}, {"userland", image.Userland}} {
+		all = append(all, web.Image{
+			Name: f.name, Kind: "installer", Arch: image.Arch, State: "ready", Since: since,
+			Hash: f.blob.SHA256, Size: f.blob.Size, Source: "Linux " + image.Release,
+		})
+	}
+	return all
 }

@@ -212,14 +212,14 @@ func TestKitWaitsFailsAndBoots(t *testing.T) {
 	if got := k.list(); len(got) != 1 || got[0].State != "assembling" {
 		t.Errorf("list = %+v, want one image being assembled", got)
 	}
-	k.err = errors.New("no kernel")
+	k.kits = map[string]kit{"x86_64": {err: errors.New("no kernel")}}
 	if _, err := k.kit(boot.UEFIx64); err == nil || errors.Is(err, httpboot.ErrAssembling) {
 		t.Errorf("after a failure: %v, want an error that sends the machine to its disk", err)
 	}
 	if got := k.list(); got[0].State != "failed" || got[0].Error != "no kernel" {
 		t.Errorf("list = %+v, want the failure", got)
 	}
-	k.image = &images.Image{Kernel: images.Blob{SHA256: "aa"}, Initrd: images.Blob{SHA256: "bb"}, Release: "6.1"}
+	k.kits["x86_64"] = kit{image: &images.Image{Kernel: images.Blob{SHA256: "aa"}, Initrd: images.Blob{SHA256: "bb"}, Release: "6.1"}}
 	if kit, err := k.kit(boot.BIOS); err != nil || kit != (httpboot.Kit{Kernel: "aa", Initrd: "bb", Cmdline: "console=ttyS0"}) {
 		t.Errorf("kit = %+v, %v; want the assembled files", kit, err)
 	}

@@ -53,12 +53,20 @@ func (p *plans) plan(h host.Host, disks []host.Disk) (installer.Plan, error) {
 	if err != nil {
 		return installer.Plan{}, fmt.Errorf("%s: %w: %w", h.Label(), installer.ErrPlan, err)
 	}
-	keys, err := keyFiles(p.cfg.Images.Keys)
+	keys, err := p.cfg.Images.trusted()
 	if err != nil {
 		return installer.Plan{}, fmt.Errorf("package keys for %s: %w", h.Label(), err)
 	}
-	site := installer.Site{Arch: p.cfg.Images.Arch, Keys: keys, Passphrase: passphrase}
-	for _, sub := range p.cfg.Images.subfolders() {
+	files, err := keyFiles(keys)
+	if err != nil {
+		return installer.Plan{}, fmt.Errorf("package keys for %s: %w", h.Label(), err)
+	}
+	arch, err := p.cfg.Images.target(h.Inventory.Arch, role.Libc)
+	if err != nil {
+		return installer.Plan{}, fmt.Errorf("%s: %w: %w", h.Label(), installer.ErrPlan, err)
+	}
+	site := installer.Site{Arch: arch, Keys: files, Passphrase: passphrase}
+	for _, sub := range p.cfg.Images.folders(arch) {
 		site.Repositories = append(site.Repositories, p.cfg.Server.httpURL()+boot.RepoPath+sub)
 	}
 	return role.Plan(h, *h.Inventory, site)
@@ -100,11 +108,7 @@ func passphraseOf(role installer.Role) (installer.Secret, error) {
 
 // keyFiles returns the trusted package keys under the names by which XBPS looks
 // for them.
-func keyFiles(dir string) ([]installer.File, error) {
-	keys, err := xbps.LoadKeys(dir)
-	if err != nil {
-		return nil, err
-	}
+func keyFiles(keys xbps.Keys) ([]installer.File, error) {
 	var files []installer.File
 	for _, key := range keys {
 		name, content, err := key.Marshal()

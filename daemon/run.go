@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"path/filepath"
 	"time"
 
@@ -80,8 +79,7 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	part := func(name string) *slog.Logger { return log.With("part", name) }
 	d := &appliance{cfg: cfg, version: version, log: log, ends: ends}
 
-	authority, err := httpboot.LoadAuthority(filepath.Join(cfg.Server.State, "authority"),
-		[]string{cfg.Server.Name}, []netip.Addr{cfg.Server.Address}, time.Now)
+	authority, err := loadAuthority(cfg.Server)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"provision.internal/boot"
@@ -90,26 +89,7 @@ func validListen(fs *Faults, key, value string) bool {
 	return true
 }
 
-func (im Images) validate(fs *Faults) {
-	for _, f := range []struct{ key, value, what string }{
-		{"images.repository", im.Repository, "the folder with the XBPS repositories"},
-		{"images.keys", im.Keys, "the folder with the trusted package keys"},
-		{"images.rootfs", im.ROOTFS, "Void's ROOTFS tarball"},
-		{"images.kernel", im.Kernel, "the package of the installer's kernel"},
-	} {
-		if f.value == "" {
-			fs.add(f.key, "is missing: name %s", f.what)
-		}
-	}
-	for i, r := range im.Repositories {
-		if strings.HasPrefix(r, "/") || slices.Contains(strings.Split(r, "/"), "..") {
-			fs.add(fmt.Sprintf("images.repositories[%d]", i), "%q is no folder below images.repository", r)
-		}
-	}
-	base, _ := strings.CutSuffix(im.Arch, "-musl")
-	if base != "x86_64" && base != "aarch64" {
-		fs.add("images.arch", "%q is none of x86_64, x86_64-musl, aarch64, aarch64-musl", im.Arch)
-	}
+func (im Images) validateLoaders(fs *Faults) {
 	for _, p := range slices.Sorted(maps.Keys(im.Loaders)) {
 		if boot.Loader(p) == "" {
 			fs.add("images.loaders."+string(p), "is no platform: want %s, %s or %s", boot.BIOS, boot.UEFIx64, boot.UEFIarm64)

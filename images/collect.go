@@ -70,8 +70,8 @@ type Collected struct {
 }
 
 // Collect removes whatever keep does not refer to: superseded images, other releases,
-// halves of transfers, and what was moved aside as damaged. Files that a
-// process holds stay.
+// packages, which are needed only while an image is made of them, halves of
+// transfers, and what was moved aside as damaged. Files that a process holds stay.
 func (s *Store) Collect(ctx context.Context, keep Keep) (Collected, error) {
 	var out Collected
 	unlock, err := s.lock(ctx)
@@ -84,6 +84,10 @@ func (s *Store) Collect(ctx context.Context, keep Keep) (Collected, error) {
 		return out, err
 	}
 	files, err := s.sub(releaseDir)
+	if err != nil {
+		return out, err
+	}
+	packages, err := s.sub(packagesDir)
 	if err != nil {
 		return out, err
 	}
@@ -111,7 +115,7 @@ func (s *Store) Collect(ctx context.Context, keep Keep) (Collected, error) {
 		}
 		s.refer(images, []string{recipeName(netbootRecipe, sum)})
 	}
-	for store, kept := range map[*Store]kept{s: images, parts: used, files: names} {
+	for store, kept := range map[*Store]kept{s: images, parts: used, files: names, packages: nil} {
 		for _, dir := range []string{"", recipesDir, assembledDir} {
 			if err := store.sweep(dir, kept, &out); err != nil {
 				return out, err

@@ -20,6 +20,7 @@ import (
 type Fetcher struct {
 	Client   *http.Client                        // nil means http.DefaultClient
 	Progress func(name string, done, size int64) // called often while a file arrives; size is -1 while it is unknown
+	Note     func(text string)                   // what a person should know although the work goes on
 	Pause    time.Duration                       // before a broken transfer goes on, doubled each time; 0 means a second
 	Stall    time.Duration                       // without a byte, after which a transfer counts as broken; 0 means half a minute
 }
@@ -72,7 +73,7 @@ func (s *Store) fetch(ctx context.Context, f *Fetcher, url, sum string) error {
 		return err
 	}
 	if got != sum {
-		return errors.Join(fmt.Errorf("%s is not what the signed list says: its SHA-256 is %s, wanted %s; nothing of it was kept: fetch it from another mirror (images.upstream)", url, got, sum), os.Remove(part.Name()))
+		return errors.Join(fmt.Errorf("%s is not what was signed: its SHA-256 is %s, wanted %s; nothing of it was kept: fetch it from another mirror (images.upstream)", url, got, sum), os.Remove(part.Name()))
 	}
 	return s.adopt(part, sum)
 }
@@ -278,6 +279,12 @@ func (f *Fetcher) small(ctx context.Context, url string, limit int64) ([]byte, e
 		return nil, fmt.Errorf("%s: more than %d bytes", url, limit)
 	}
 	return b, nil
+}
+
+func (f *Fetcher) note(text string) {
+	if f.Note != nil {
+		f.Note(text)
+	}
 }
 
 func nameOf(url string) string { return url[strings.LastIndexByte(url, '/')+1:] }

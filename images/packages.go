@@ -173,3 +173,46 @@ func (s *Store) unite(ctx context.Context, chosen []source) (made, error) {
 	blob, err := out.commit(false)
 	return made{Blobs: map[string]Blob{"packages": blob}, Memory: out.memory}, err
 }
+
+// Fetch opens every package that Assemble would, so that what is remote is in
+// the store afterwards.
+func (s *Store) Fetch(ctx context.Context, in Inputs) error {
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	wanted, err := s.wanted(ctx, in)
+	if err != nil {
+		return fmt.Errorf("packages of the installer for %s: %w", in.Arch, err)
+	}
+	for _, w := range wanted {
+		f, err := w.repository.Open(ctx, w.pkg)
+		if err != nil {
+			return err
+		}
+		f.Close()
+	}
+	return nil
+}
+
+func (s *Store) wanted(ctx context.Context, in Inputs) ([]source, error) {
+	parts, err := s.sub(partsDir)
+	if err != nil {
+		return nil, err
+	}
+	rootfs, err := parts.rootfs(ctx, in.Rootfs)
+	if err != nil {
+		return nil, err
+	}
+	installed, err := parts.installed(rootfs)
+	if err != nil {
+		return nil, err
+	}
+	tools, err := in.resolve(slices.Sorted(slices.Values(in.Packages)), installed)
+	if err != nil {
+		return nil, err
+	}
+	kernel, err := kernelPackages(in)
+	return slices.Concat(kernel, in.named(firmwarePackages), tools), err
+}

@@ -174,7 +174,7 @@ func TestPullRefuses(t *testing.T) {
 	}{
 		"another key":          {func(_ *releasetest.Server, r *images.Release) { r.Key = other.Public }, "sha256sum.sig: the signature is not valid for sha256sum.txt and the key " + other.Public},
 		"a changed list":       {func(s *releasetest.Server, _ *images.Release) { s.Files[release.SumsFile][20] ^= 1 }, "the signature is not valid"},
-		"a changed file":       {func(s *releasetest.Server, _ *images.Release) { s.Files[rootfsName][9] ^= 1 }, rootfsName + " is not what the signed list says"},
+		"a changed file":       {func(s *releasetest.Server, _ *images.Release) { s.Files[rootfsName][9] ^= 1 }, rootfsName + " is not what was signed"},
 		"a release of signify": {func(_ *releasetest.Server, r *images.Release) { r.Name = "20221001" }, "signify"},
 		"a release without key": {func(_ *releasetest.Server, r *images.Release) { r.Key = "" },
 			"set it as images.release_key"},

@@ -39,10 +39,11 @@ type Store struct {
 	used map[string]bool // recipes that the assembly under way needed
 }
 
-// Folders of a store. The first two are stores themselves.
+// Folders of a store. The first three are stores themselves.
 const (
 	partsDir     = "parts"     // what images are joined of
 	releaseDir   = "release"   // files of Void's releases, as published
+	packagesDir  = "packages"  // packages that parts are made of, where repositories are remote
 	recipesDir   = "recipes"   // what was made of what
 	assembledDir = "assembled" // the latest image for each architecture
 )
@@ -65,7 +66,7 @@ func Open(dir string) (*Store, error) {
 		return s, err
 	}
 	defer lock.Close()
-	for _, sub := range []string{"", partsDir, releaseDir} {
+	for _, sub := range []string{"", partsDir, releaseDir, packagesDir} {
 		left, err := filepath.Glob(filepath.Join(dir, sub, ".new-*"))
 		if err != nil {
 			return nil, fmt.Errorf("image store: %w", err)
@@ -179,11 +180,11 @@ func (s *Store) List() ([]Blob, error) {
 	return blobs, nil
 }
 
-// Verify reads every stored file anew, parts and files of releases too. It returns how
+// Verify reads every stored file anew, those of its folders too. It returns how
 // many there are, and one error for each that is damaged, joined. Those are moved aside.
 func (s *Store) Verify() (files int, err error) {
 	var faults []error
-	for _, name := range []string{"", partsDir, releaseDir} {
+	for _, name := range []string{"", partsDir, releaseDir, packagesDir} {
 		one := s
 		if name != "" {
 			if one, err = s.sub(name); err != nil {

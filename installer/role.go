@@ -23,6 +23,7 @@ type Role struct {
 	Partitions []Partition `mapstructure:"partitions"` // besides root and swap
 	Hardware   Hardware    `mapstructure:"hardware"`   // what its machines must have
 	Boot       BootOrder   `mapstructure:"boot"`       // what firmware tries first: network (default), disk
+	Libc       string      `mapstructure:"libc"`       // C library of its hosts: glibc, musl; the appliance's images.libc when empty
 	Packages   []string    `mapstructure:"packages"`   // besides base-system, GRUB and nomad
 	Services   []string    `mapstructure:"services"`   // besides dhcpcd, and sshd when there are users
 	Users      []User      `mapstructure:"users"`
@@ -117,6 +118,9 @@ func (r Role) Validate(at string) error {
 	r.Hardware.validate(f)
 	if !slices.Contains([]BootOrder{"", BootNetwork, BootDisk}, r.Boot) {
 		f.add("boot", "%q is neither network nor disk", r.Boot)
+	}
+	if !slices.Contains([]string{"", "glibc", "musl"}, r.Libc) {
+		f.add("libc", "%q is neither glibc nor musl", r.Libc)
 	}
 	f.each("packages", r.Packages, packageName, "package name")
 	f.each("services", r.Services, serviceName, "service name")

@@ -24,7 +24,8 @@ const defaultConfig = "/etc/provision/provision.yaml"
 var fromEnvironment = []string{
 	"server.name", "server.address", "server.interface", "server.state", "server.socket",
 	"server.http", "server.https", "server.tftp", "server.linger",
-	"images.repository", "images.repositories", "images.keys", "images.rootfs", "images.kernel", "images.arch", "images.cmdline",
+	"images.upstream", "images.release", "images.release_key", "images.repository", "images.repositories", "images.keys", "images.rootfs",
+	"images.kernel", "images.arch", "images.libc", "images.cmdline",
 	"nomad.address", "nomad.token_file", "nomad.ca", "nomad.cert", "nomad.key", "nomad.server_name",
 	"nomad.region", "nomad.datacenter", "nomad.namespace", "nomad.pool", "nomad.servers", "nomad.job", "nomad.introduction",
 	"deadlines.admitted", "deadlines.installing", "deadlines.installed", "deadlines.booted", "deadlines.joined", "deadlines.configured",
