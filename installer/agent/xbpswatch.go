@@ -66,7 +66,7 @@ func (w *xbpsWatch) line(s string) bool {
 	if m := xbpsAction.FindStringSubmatch(s); m != nil {
 		w.act(m[1], m[2])
 	}
-	return !strings.Contains(s, ".sig2: ")
+	return !strings.Contains(s, ".sig2: ") && !strings.Contains(s, " ETA: ") // of an index
 }
 
 // plan adds what the program is about to do.

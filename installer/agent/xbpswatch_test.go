@@ -74,6 +74,7 @@ func TestXBPSWatchKeepsWhatMatters(t *testing.T) {
 		"big-1.0_1.x86_64.xbps: [38MB 26%] 8425KB/s ETA: 00m05s":              false,
 		"[28%] big-1.0_1.x86_64.xbps: [38MB 28%] 8459KB/s ETA: 00m04s":        false,
 		"[ 0%] big-1.0_1.x86_64.xbps: [38MB 0%] -- stalled -- ETA: 00m00s":    false,
+		"x86_64-repodata: [1546B 100%] 38MB/s ETA: 00m00s":                    false,
 		"big-1.0_1.x86_64.xbps.sig2: 256B [avg rate: 5634B/s]":                false,
 		"[ 0%] big-1.0_1.x86_64.xbps.sig2: [256B 100%] 5744B/s ETA: 00m00s":   false,
 		"big-1.0_1.x86_64.xbps: 38MB [avg rate: 9206KB/s]":                    true,
