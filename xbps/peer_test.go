@@ -35,6 +35,22 @@ func realXBPS(t *testing.T) func(program string, args ...string) (string, int) {
 	}
 }
 
+// seed puts the key of b among those that the system in root trusts.
+func seed(t *testing.T, root string, b *xbps.Builder) {
+	t.Helper()
+	name, content, err := b.PublicKey().Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := filepath.Join(root, "var/db/xbps/keys")
+	if err := os.MkdirAll(keys, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(keys, name), content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRealInstallAcceptsWhatBuilderMakes(t *testing.T) {
 	run := realXBPS(t)
 	b := builder(t)
@@ -51,21 +67,11 @@ func TestRealInstallAcceptsWhatBuilderMakes(t *testing.T) {
 	defer server.Close()
 
 	root := t.TempDir()
-	name, content, err := b.PublicKey().Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys := filepath.Join(root, "var/db/xbps/keys")
-	if err := os.MkdirAll(keys, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	install := []string{"-Sy", "-R", server.URL, "-r", root, "-C", t.TempDir(), "foo"}
 	if out, code := run("xbps-install", install...); code == 0 {
 		t.Errorf("it installed without the key:\n%s", out)
 	}
-	if err := os.WriteFile(filepath.Join(keys, name), content, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	seed(t, root, b)
 	out, code := run("xbps-install", install...)
 	if code != 0 {
 		t.Fatalf("xbps-install: exit %d\n%s", code, out)
