@@ -34,6 +34,9 @@ func (in *install) installPackages(ctx context.Context) error {
 	args = append(args, in.plan.Packages...)
 
 	run := func() error {
+		if err := in.forgetIndexes(); err != nil {
+			return err
+		}
 		watch, err := in.xbps(ctx, "packages", Command{Args: args, Env: []string{"XBPS_ARCH=" + in.plan.Arch}})
 		if err != nil && watch.refused != "" {
 			return final("%s: %w", watch.refused, err)
@@ -48,6 +51,22 @@ func (in *install) installPackages(ctx context.Context) error {
 	}
 	// The system fetches updates itself; what it was made of need not stay.
 	return os.RemoveAll(in.sys.path(targetDir, "var/cache/xbps"))
+}
+
+// forgetIndexes removes what earlier runs have fetched of the repositories' indexes. XBPS
+// 0.60 resumes an index whose transfer broke, even with the rest of a newer one, and
+// keeps the result as long as the server has nothing newer still.
+func (in *install) forgetIndexes() error {
+	files, err := filepath.Glob(in.sys.path(targetDir, "var/db/xbps/*/*-repodata*"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := os.Remove(file); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reconfigure runs what packages could not do while they were unpacked: locales,

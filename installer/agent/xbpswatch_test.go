@@ -143,6 +143,40 @@ func TestXBPSRefusals(t *testing.T) {
 	}
 }
 
+// A run does not go on with a part of an index that has changed since.
+func TestPackagesAreNotInstalledFromTwoIndexes(t *testing.T) {
+	m := newMachine(t)
+	m.addDisk("vda", "DISK1")
+	in, _ := testInstall(t, m, testPlan("DISK1"), false)
+	index, pkg := "/var/db/xbps/http___10_0_0_1_void_current/x86_64-repodata.part", "/var/cache/xbps/linux-6_1.x86_64.xbps.part"
+	var kept []string
+	runs := 0
+	run := in.sys.Run
+	in.sys.Run = func(ctx context.Context, c Command) error {
+		if c.Args[0] != "xbps-install" {
+			return run(ctx, c)
+		}
+		runs++
+		if runs == 1 {
+			m.put(targetDir+index, "half")
+			m.put(targetDir+pkg, "half")
+			return errors.New("Input/output error")
+		}
+		for _, name := range []string{index, pkg} {
+			if _, err := os.Stat(filepath.Join(m.root, targetDir, name)); err == nil {
+				kept = append(kept, name)
+			}
+		}
+		return run(ctx, c)
+	}
+	if err := in.run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if runs != 2 || !slices.Equal(kept, []string{pkg}) {
+		t.Errorf("%d runs, and the second one found %v; want the package alone", runs, kept)
+	}
+}
+
 // Nothing that is printed takes the progress beyond its end.
 func FuzzXBPSWatch(f *testing.F) {
 	for _, kind := range []string{"pipe", "terminal"} {
