@@ -55,6 +55,12 @@ type Images struct {
 	Libc         string                   `mapstructure:"libc"`         // glibc or musl: of the installer, and of roles that name none
 	Cmdline      string                   `mapstructure:"cmdline"`      // added to the installer's kernel command line
 	Loaders      map[boot.Platform]string `mapstructure:"loaders"`      // files that replace the embedded loaders
+	Cache        Cache                    `mapstructure:"cache"`        // of what upstream has
+}
+
+// Cache is what the mirror of upstream may take.
+type Cache struct {
+	Size uint64 `mapstructure:"size"` // bytes of packages
 }
 
 // Host is a machine that the configuration names: it gets its address and its
@@ -100,7 +106,7 @@ func Default() Config {
 			Name: "provision", State: defaultState, Socket: DefaultSocket,
 			HTTP: ":80", HTTPS: ":443", TFTP: ":69",
 		},
-		Images: Images{Upstream: DefaultUpstream, Release: release.Latest, Kernel: "linux", Arch: Arches{"x86_64"}},
+		Images: Images{Upstream: DefaultUpstream, Release: release.Latest, Kernel: "linux", Arch: Arches{"x86_64"}, Cache: Cache{Size: 50 << 30}},
 		Nomad:  nomad.Config{Region: nomad.DefaultRegion, Datacenter: nomad.DefaultDatacenter},
 		Deadlines: Deadlines{
 			Admitted: 24 * time.Hour, Installing: time.Hour, Installed: 15 * time.Minute,

@@ -15,11 +15,13 @@ import (
 	"provision.internal/installer"
 	"provision.internal/nomad"
 	"provision.internal/xbps"
+	"provision.internal/xbps/mirror"
 )
 
 // plans computes what hosts are made of, from the configuration.
 type plans struct {
 	cfg     Config
+	mirror  *mirror.Mirror // nil where images.repository is a folder
 	cluster *nomad.Cluster
 }
 
@@ -66,8 +68,15 @@ func (p *plans) plan(h host.Host, disks []host.Disk) (installer.Plan, error) {
 		return installer.Plan{}, fmt.Errorf("%s: %w: %w", h.Label(), installer.ErrPlan, err)
 	}
 	site := installer.Site{Arch: arch, Keys: files, Passphrase: passphrase}
+	base := p.cfg.Server.httpURL() + boot.RepoPath
+	if p.mirror != nil {
+		if site.Snapshot, err = snapshotFor(p.mirror, h); err != nil {
+			return installer.Plan{}, fmt.Errorf("%s: %w: %w", h.Label(), installer.ErrPlan, err)
+		}
+		base += "@" + site.Snapshot + "/"
+	}
 	for _, sub := range p.cfg.Images.folders(arch) {
-		site.Repositories = append(site.Repositories, p.cfg.Server.httpURL()+boot.RepoPath+sub)
+		site.Repositories = append(site.Repositories, base+sub)
 	}
 	return role.Plan(h, *h.Inventory, site)
 }

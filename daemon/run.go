@@ -24,6 +24,7 @@ import (
 	"provision.internal/store"
 	"provision.internal/tftp"
 	"provision.internal/web"
+	"provision.internal/xbps/mirror"
 )
 
 // Run is the appliance: it serves until ctx ends, and returns nil then. Nothing
@@ -51,6 +52,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	log.Info("provision serves", "version", version, "address", cfg.Server.Address, "state", cfg.Server.State,
 		"socket", cfg.Server.Socket, "hosts", len(st.Hosts()), "took", time.Since(began).Round(time.Millisecond))
 	err = d.run(ctx)
+	if d.mirror != nil {
+		err = errors.Join(err, d.mirror.Close())
+	}
 	log.Info("provision has stopped", "up", time.Since(began).Round(time.Second))
 	return err
 }
@@ -71,11 +75,12 @@ type appliance struct {
 	http     *http.Server
 	https    *http.Server
 	enroll   *enroll.Reconciler
+	mirror   *mirror.Mirror // nil where images.repository is a folder
 	web      *web.Server
 }
 
 // assemble makes the parts and starts none. ctx is that of their whole life.
-func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log *slog.Logger, version string) (*appliance, error) {
+func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log *slog.Logger, version string) (_ *appliance, err error) {
 	part := func(name string) *slog.Logger { return log.With("part", name) }
 	d := &appliance{cfg: cfg, version: version, log: log, ends: ends}
 
@@ -91,13 +96,21 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	if err != nil {
 		return nil, err
 	}
-	plans := &plans{cfg: cfg, cluster: cluster}
+	if d.mirror, err = openMirror(cfg, st, part("packages")); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil && d.mirror != nil {
+			err = errors.Join(err, d.mirror.Close())
+		}
+	}()
+	plans := &plans{cfg: cfg, mirror: d.mirror, cluster: cluster}
 	d.loaders = cfg.Images.loaders()
 	if err := d.loaders.Check(boot.Loader(boot.BIOS), boot.Loader(boot.UEFIx64), boot.Loader(boot.UEFIarm64)); err != nil {
 		log.Warn("some machines will find no boot loader", "err", err)
 	}
 	d.machines = newMachines(st, cfg.Hosts, part("dhcp"))
-	d.kits = &kits{cfg: cfg, store: files, ca: authority.PEM(), log: part("images"), since: time.Now()}
+	d.kits = &kits{cfg: cfg, store: files, mirror: d.mirror, ca: authority.PEM(), log: part("images"), since: time.Now()}
 	d.dhcp = &dhcp.Server{Config: cfg.dhcpConfig(), Sockets: ends.dhcp, Hosts: d.machines, Leases: st, Log: part("dhcp")}
 	d.enroll = &enroll.Reconciler{Store: st, Nomad: cluster, Meta: plans.meta, Template: plans.template, Log: part("enroll")}
 
@@ -108,6 +121,9 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 		Kit: d.kits.kit, Targets: plans.targets, Plan: plans.plan,
 		Files:  func(h host.Host) ([]installer.File, error) { return plans.files(ctx, h) },
 		Linger: cfg.Server.Linger, Now: time.Now, Log: part("http"),
+	}
+	if d.mirror != nil {
+		boots.Packages = d.mirror
 	}
 	tftpFiles, err := boots.TFTP()
 	if err != nil {
@@ -157,6 +173,9 @@ func (d *appliance) run(ctx context.Context) error {
 	part("notices", d.machines.run)
 	part("enroll", d.enroll.Run)
 	part("images", d.kits.run)
+	if d.mirror != nil {
+		part("packages", d.mirror.Run)
+	}
 	return group.Wait()
 }
 

@@ -145,10 +145,14 @@ func (im Images) validateFolder(fs *Faults) {
 }
 
 func (im Images) validateUpstream(fs *Faults) {
+	if im.Cache.Size < smallestCache {
+		fs.add("images.cache.size", "%d bytes hold no system: want at least %dGiB", im.Cache.Size, smallestCache>>30)
+	}
 	u, err := url.Parse(im.Upstream)
 	switch {
+	case im.Upstream == NoUpstream:
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		fs.add("images.upstream", "%q is no URL of a mirror: want something like %s", im.Upstream, DefaultUpstream)
+		fs.add("images.upstream", "%q is no URL of a mirror: want something like %s, or %s for a site without network", im.Upstream, DefaultUpstream, NoUpstream)
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		fs.add("images.upstream", "may have no user, query or fragment")
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"time"
 
 	"provision.internal/boot"
 	"provision.internal/web"
@@ -35,6 +36,9 @@ func (d *appliance) status() web.Status {
 		st.Counters["dhcp "+name] = n
 	}
 	st.Counters["dhcp notices dropped"] = d.machines.dropped.Load()
+	if d.mirror != nil {
+		addMirror(&st, d.mirror.Status(), time.Now())
+	}
 	t := d.tftp.Stats()
 	for name, n := range map[string]uint64{
 		"requests": t.Requests, "finished": t.Finished, "failed": t.Failed, "refused": t.Refused,

@@ -11,6 +11,7 @@ import (
 	"provision.internal/images"
 	"provision.internal/images/embedded"
 	"provision.internal/web"
+	"provision.internal/xbps/mirror"
 )
 
 // Workshop is what makes installer images in the state folder, whether a daemon
@@ -19,7 +20,9 @@ type Workshop struct {
 	cfg     Config
 	store   *images.Store
 	overlay func(userland images.Blob) (map[string][]byte, error)
+	agent   func(arch string) ([]byte, error)
 	fetcher images.Fetcher
+	mirror  *mirror.Mirror // of the running daemon; nil without one
 }
 
 // Progress is told what is going on.
@@ -43,7 +46,7 @@ func OpenWorkshop(cfg Config, p Progress) (*Workshop, error) {
 		return nil, err
 	}
 	return &Workshop{
-		cfg: cfg, store: store, fetcher: images.Fetcher{Progress: p.Bytes, Note: p.Note},
+		cfg: cfg, store: store, agent: embedded.Agent, fetcher: images.Fetcher{Progress: p.Bytes, Note: p.Note},
 		overlay: func(userland images.Blob) (map[string][]byte, error) {
 			return overlay(cfg.Server, authority.PEM(), userland)
 		},
@@ -102,7 +105,7 @@ func (w *Workshop) inputs(ctx context.Context, arch string) (images.Inputs, erro
 	im := w.cfg.Images
 	in := images.Inputs{Arch: arch, Rootfs: im.ROOTFS, Kernel: im.Kernel, Packages: w.cfg.tools(), Overlay: w.overlay}
 	var err error
-	if in.Agent, err = embedded.Agent(arch); err != nil {
+	if in.Agent, err = w.agent(arch); err != nil {
 		return in, err
 	}
 	if in.Repositories, err = w.repositories(ctx, arch); err != nil {
@@ -126,6 +129,9 @@ func (w *Workshop) repositories(ctx context.Context, arch string) ([]images.Repo
 			dirs = append(dirs, filepath.Join(im.Repository, sub))
 		}
 		return images.OpenRepositories(dirs, arch, keys)
+	}
+	if w.mirror != nil {
+		return mirrored(ctx, w.mirror, im.folders(arch), arch)
 	}
 	var all []images.Repository
 	for _, sub := range im.folders(arch) {

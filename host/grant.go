@@ -44,8 +44,10 @@ type Grant struct {
 	Expires time.Time `json:"expires"`
 	Disk    string    `json:"disk,omitempty"`    // serial, or those of a mirror (see DiskIDs); empty until the operator names it or the agent's inventory tells
 	Foreign bool      `json:"foreign,omitempty"` // the operator named Disk in the very command: a foreign signature on it may be wiped
-	Burned  time.Time `json:"burned,omitzero"`
-	Claim   Digest    `json:"claim,omitzero"` // of the agent that burned it
+	// Snapshot is the one that the packages are to be of; empty means the newest.
+	Snapshot string    `json:"snapshot,omitempty"`
+	Burned   time.Time `json:"burned,omitzero"`
+	Claim    Digest    `json:"claim,omitzero"` // of the agent that burned it
 }
 
 // Open reports whether g can still be burned at now.

@@ -26,6 +26,7 @@ type Host struct {
 	Enrolment *Enrolment `json:"enrolment,omitempty"` // of the system installed last
 	Inventory *Inventory `json:"inventory,omitempty"` // as the agent last reported
 	Node      string     `json:"node,omitempty"`      // Nomad node ID
+	Snapshot  string     `json:"snapshot,omitempty"`  // of the packages that it was installed from, or is being
 	ByHand    bool       `json:"by_hand,omitempty"`   // installed without the agent: only its operator can enrol it
 
 	FirstSeen time.Time `json:"first_seen,omitzero"`

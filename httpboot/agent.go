@@ -215,6 +215,7 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		h.Enrolment = &host.Enrolment{Token: host.DigestOf(token), Expires: now.Add(enrolWithin)}
+		h.Snapshot = plan.Snapshot
 		return nil
 	})
 	if errors.Is(err, host.ErrGrant) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"provision.internal/boot"
 )
 
 // loader serves a network boot program. UEFI HTTP boot asks with HEAD for its
@@ -64,6 +66,10 @@ func (s *Server) image(w http.ResponseWriter, r *http.Request) error {
 // for each request, because a mirror may replace it.
 func (s *Server) repository(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("path")
+	if s.Packages != nil {
+		http.StripPrefix(strings.TrimSuffix(boot.RepoPath, "/"), s.Packages).ServeHTTP(w, r)
+		return nil
+	}
 	if s.Repository == "" || !fs.ValidPath(name) {
 		return fmt.Errorf("package file %q: %w", name, fs.ErrNotExist)
 	}

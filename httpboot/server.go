@@ -56,10 +56,13 @@ type Server struct {
 	Images     Images
 	Loaders    fs.FS  // network boot programs by name
 	Repository string // folder of the XBPS repositories; empty when there is none
-	HTTP       string // the plain server's URL as machines reach it, without a final slash
-	HTTPS      string // the secure server's
-	Authority  *Authority
-	HostNames  []string // in the certificate of every host, beside its own name
+	// Packages answers for the XBPS repositories in the place of Repository, by the
+	// path below boot.RepoPath.
+	Packages  http.Handler
+	HTTP      string // the plain server's URL as machines reach it, without a final slash
+	HTTPS     string // the secure server's
+	Authority *Authority
+	HostNames []string // in the certificate of every host, beside its own name
 
 	// Kit says what the installer boots with on p. ErrAssembling makes the machine
 	// ask again; any other error sends it to its disk.

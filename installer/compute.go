@@ -13,6 +13,7 @@ import (
 type Site struct {
 	Arch         string   // as XBPS calls it, with the libc: x86_64-musl
 	Repositories []string // URLs, first wins
+	Snapshot     string   // that Repositories are of; empty where there are none
 	Keys         []File   // trusted package keys
 	Passphrase   Secret   // content of the role's luks.passphrase_file
 	FirstBoot    FirstBoot
@@ -88,6 +89,7 @@ func (r Role) Plan(h host.Host, inv host.Inventory, site Site) (Plan, error) {
 		MAC:        h.MAC,
 		Layout:     r.layout(inv.UEFI),
 		Repository: site.Repositories,
+		Snapshot:   site.Snapshot,
 		Arch:       site.Arch,
 		Keys:       site.Keys,
 		Packages:   r.packages(arch, grub),

@@ -12,9 +12,10 @@ type Plan struct {
 	MAC        host.MAC  `json:"mac"`
 	Disks      []Disk    `json:"disks"` // one, or the two of a mirror
 	Layout     Layout    `json:"layout"`
-	Repository []string  `json:"repository"` // XBPS repository URLs, first wins
-	Arch       string    `json:"arch"`       // XBPS_ARCH: x86_64, x86_64-musl, aarch64, …
-	Keys       []File    `json:"keys"`       // trusted package keys, file names as XBPS wants them (<fingerprint>.plist)
+	Repository []string  `json:"repository"`         // XBPS repository URLs, first wins
+	Snapshot   string    `json:"snapshot,omitempty"` // that Repository is of, where there are snapshots
+	Arch       string    `json:"arch"`               // XBPS_ARCH: x86_64, x86_64-musl, aarch64, …
+	Keys       []File    `json:"keys"`               // trusted package keys, file names as XBPS wants them (<fingerprint>.plist)
 	Packages   []string  `json:"packages"`
 	Services   []string  `json:"services"` // runit services to enable
 	Users      []User    `json:"users"`
