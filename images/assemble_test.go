@@ -230,7 +230,7 @@ func TestAssembleRefuses(t *testing.T) {
 			in.Repositories = repository(t, nil)
 		}, "no kernel (boot/vmlinuz-RELEASE) in the packages linux-6.1_1, linux6.1-6.1.9_1"},
 		"a missing dependency of a module": {func(t *testing.T, in *images.Inputs) {
-			files := slices.DeleteFunc(kernelFiles(t, "usr/lib"), func(f xbps.File) bool { return strings.HasSuffix(f.Path, "failover.ko") })
+			files := slices.DeleteFunc(kernelFiles("usr/lib"), func(f xbps.File) bool { return strings.HasSuffix(f.Path, "failover.ko") })
 			in.Repositories = repository(t, files)
 		}, "virtio_net needs failover"},
 		"another package name": {func(_ *testing.T, in *images.Inputs) { in.Kernel = "nothing" }, "nothing: not found in repository pool"},
@@ -269,7 +269,7 @@ func TestAssembleStops(t *testing.T) {
 func TestAssembleWithoutMergedUsr(t *testing.T) {
 	in := inputs(t)
 	in.Rootfs = tarball(t, tar.Header{Name: "lib/", Typeflag: tar.TypeDir, Mode: 0o755}, regular("bin/sh", "sh"))
-	in.Repositories = repository(t, kernelFiles(t, "lib"))
+	in.Repositories = repository(t, kernelFiles("lib"))
 	s := open(t)
 	image, err := s.Assemble(t.Context(), in)
 	if err != nil {

@@ -37,7 +37,7 @@ func TestCollect(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := inputs(t)
-	in.Repositories = repository(t, kernelFiles(t, "usr/lib"), tools()...)
+	in.Repositories = repository(t, kernelFiles("usr/lib"), tools()...)
 	if _, err := s.Pull(t.Context(), r, "x86_64", quick()); err != nil {
 		t.Fatal(err)
 	}

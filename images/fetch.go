@@ -57,6 +57,9 @@ func (s *Store) fetch(ctx context.Context, f *Fetcher, url, sum string) error {
 		err = f.whole(ctx, url, part)
 	}
 	if err != nil {
+		if kept, _ := part.Seek(0, io.SeekEnd); kept == 0 {
+			err = errors.Join(err, os.Remove(part.Name())) // there is nothing to go on with
+		}
 		return err
 	}
 	got, err := hashAll(part)

@@ -3,8 +3,6 @@ package images_test
 import (
 	"archive/tar"
 	"bytes"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,70 +10,24 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/cavaliergopher/cpio"
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 
 	"provision.internal/images"
+	"provision.internal/images/imagestest"
 	"provision.internal/xbps"
 )
 
-var signer = sync.OnceValue(func() *rsa.PrivateKey {
-	k, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err)
-	}
-	return k
-})
+const kernelRelease = imagestest.KernelRelease
 
-const kernelRelease = "6.1.0-test"
-
-// kernelFiles is a kernel with a few modules, in every compression that
-// distributions use.
-func kernelFiles(t testing.TB, lib string) []xbps.File {
-	t.Helper()
-	squeeze := func(b []byte) []byte {
-		var buf bytes.Buffer
-		w, err := xz.NewWriter(&buf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(b); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return buf.Bytes()
-	}
-	z, err := zstd.NewWriter(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := lib + "/modules/" + kernelRelease + "/"
-	file := func(name string, b []byte) xbps.File { return xbps.Regular(dir+name, 0o644, b) }
-	return []xbps.File{
-		xbps.Regular("boot/vmlinuz-"+kernelRelease, 0o644, []byte("the kernel")),
-		xbps.Regular("boot/config-"+kernelRelease, 0o644, []byte("CONFIG_X=y\n")),
-		file("modules.builtin", []byte("kernel/lib/builtin.ko\n")),
-		file("kernel/drivers/virtio/virtio.ko", elfModule("name=virtio\x00depends=builtin\x00")),
-		file("kernel/drivers/virtio/virtio_ring.ko.xz", squeeze(elfModule("depends=\x00"))),
-		file("kernel/drivers/net/virtio_net.ko.zst", z.EncodeAll(elfModule("alias=virtio:d00000001v*\x00depends=virtio,virtio-ring,failover\x00"), nil)),
-		file("kernel/net/core/failover.ko", elfModule("description=two\nlines\x00")),
-		file("kernel/fs/ext4/ext4.ko", elfModule("alias=fs-ext4\x00softdep=pre: crc32c\x00")),
-		file("kernel/crypto/crc32c_generic.ko", elfModule("alias=crypto-crc32c\x00")),
-		file("kernel/drivers/gpu/drm/drm.ko", []byte("not even looked at")),
-		file("kernel/drivers/tty/serial/other.ko", elfModule("depends=\x00")),
-	}
-}
+func kernelFiles(lib string) []xbps.File { return imagestest.KernelFiles(lib, "vmlinuz") }
 
 // repository builds one with a meta package that depends on the kernel's.
 func repository(t testing.TB, files []xbps.File, more ...xbps.Spec) []images.Repository {
 	t.Helper()
-	b := &xbps.Builder{Dir: t.TempDir(), Arch: "x86_64", Key: signer()}
+	b := &xbps.Builder{Dir: t.TempDir(), Arch: "x86_64", Key: imagestest.Signer()}
 	for _, s := range append([]xbps.Spec{
 		{Package: xbps.Package{Pkgver: "linux-6.1_1", Arch: "x86_64", Desc: "meta", Depends: []string{"linux6.1>=6.1_1"}}},
 		{Package: xbps.Package{Pkgver: "linux6.1-6.1.9_1", Arch: "x86_64", Desc: "kernel", Depends: []string{"linux-base>=0"}}, Files: files},
@@ -144,7 +96,7 @@ func rootfs(t testing.TB) string {
 
 func inputs(t testing.TB) images.Inputs {
 	return images.Inputs{
-		Arch: "x86_64", Rootfs: rootfs(t), Repositories: repository(t, kernelFiles(t, "usr/lib")), Kernel: "linux", Agent: []byte("\x7fELF agent"),
+		Arch: "x86_64", Rootfs: rootfs(t), Repositories: repository(t, kernelFiles("usr/lib")), Kernel: "linux", Agent: []byte("\x7fELF agent"),
 		Overlay: func(userland images.Blob) (map[string][]byte, error) {
 			return map[string][]byte{"/etc/provision/agent.json": []byte(userland.SHA256)}, nil
 		},

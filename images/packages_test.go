@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/klauspost/compress/zstd"
 
 	"provision.internal/images"
+	"provision.internal/images/imagestest"
 	"provision.internal/xbps"
 )
 
@@ -56,7 +56,7 @@ func tools() []xbps.Spec {
 // what the ROOTFS has in a sufficient version.
 func TestAssembleAddsPackages(t *testing.T) {
 	in := inputs(t)
-	in.Rootfs, in.Repositories = installedSystem(t), repository(t, kernelFiles(t, "usr/lib"), tools()...)
+	in.Rootfs, in.Repositories = installedSystem(t), repository(t, kernelFiles("usr/lib"), tools()...)
 	s := open(t)
 	without, err := s.Assemble(t.Context(), in)
 	if err != nil {
@@ -97,7 +97,7 @@ func TestAssembleRefusesPackages(t *testing.T) {
 		"a link to outside":      {"outside", `usr/lib/out: is a symbolic link to "../../../etc/shadow", which is outside`},
 	} {
 		in := inputs(t)
-		in.Repositories, in.Packages = repository(t, kernelFiles(t, "usr/lib"), tools()...), []string{c.pkg}
+		in.Repositories, in.Packages = repository(t, kernelFiles("usr/lib"), tools()...), []string{c.pkg}
 		if _, err := open(t).Assemble(t.Context(), in); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
@@ -105,17 +105,12 @@ func TestAssembleRefusesPackages(t *testing.T) {
 }
 
 // firmwareFiles are a package as Void has it: names, links to names, and some compressed.
-func firmwareFiles(t testing.TB) []xbps.File {
-	t.Helper()
-	z, err := zstd.NewWriter(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+func firmwareFiles() []xbps.File {
 	return []xbps.File{
 		xbps.Regular("usr/lib/firmware/intel/ice/ddp/ice-1.3.fw", 0o644, []byte("ice")),
 		xbps.Symlink("usr/lib/firmware/intel/ice/ddp/ice.pkg", "ice-1.3.fw"),
 		xbps.Regular("usr/lib/firmware/bnx2/a.fw", 0o644, []byte("a")),
-		xbps.Regular("usr/lib/firmware/bnx2/b.fw.zst", 0o644, z.EncodeAll([]byte("zipped"), nil)),
+		xbps.Regular("usr/lib/firmware/bnx2/b.fw.zst", 0o644, imagestest.Zstd([]byte("zipped"))),
 		xbps.Regular("usr/lib/firmware/iwlwifi-1.ucode", 0o644, []byte("no driver here asks for it")),
 		xbps.Symlink("usr/lib/firmware/circle", "circle"),
 		xbps.Symlink("usr/lib/firmware/nowhere", "../gone"),
@@ -124,21 +119,21 @@ func firmwareFiles(t testing.TB) []xbps.File {
 
 func withFirmware(t testing.TB, config string) images.Inputs {
 	t.Helper()
-	files := kernelFiles(t, "usr/lib")
+	files := kernelFiles("usr/lib")
 	for i, f := range files {
 		switch {
 		case strings.HasSuffix(f.Path, "virtio_net.ko.zst"):
-			files[i] = xbps.Regular(strings.TrimSuffix(f.Path, ".zst"), 0o644, elfModule(
+			files[i] = xbps.Regular(strings.TrimSuffix(f.Path, ".zst"), 0o644, imagestest.Module(
 				"firmware=intel/ice/ddp/ice.pkg\x00firmware=bnx2/*.fw\x00firmware=circle\x00firmware=nowhere\x00firmware=not/there.bin\x00depends=\x00"))
 		case strings.HasSuffix(f.Path, "ext4.ko"):
-			files[i] = xbps.Regular(f.Path, 0o644, elfModule("firmware=bnx2/a.fw\x00"))
+			files[i] = xbps.Regular(f.Path, 0o644, imagestest.Module("firmware=bnx2/a.fw\x00"))
 		case strings.HasPrefix(f.Path, "boot/config-"):
 			files[i] = xbps.Regular(f.Path, 0o644, []byte(config))
 		}
 	}
 	in := inputs(t)
 	in.Repositories = repository(t, files, xbps.Spec{
-		Package: xbps.Package{Pkgver: "linux-firmware-network-2025_1", Arch: "noarch", Desc: "x"}, Files: firmwareFiles(t),
+		Package: xbps.Package{Pkgver: "linux-firmware-network-2025_1", Arch: "noarch", Desc: "x"}, Files: firmwareFiles(),
 	})
 	return in
 }
@@ -173,7 +168,7 @@ func TestAssembleTakesFirmware(t *testing.T) {
 }
 
 func TestAssembleRefusesFirmwareNames(t *testing.T) {
-	files := append(kernelFiles(t, "usr/lib"), xbps.Regular("usr/lib/modules/"+kernelRelease+"/kernel/drivers/nvme/host/nvme.ko", 0o644, elfModule("firmware=../../etc/passwd\x00")))
+	files := append(kernelFiles("usr/lib"), xbps.Regular("usr/lib/modules/"+kernelRelease+"/kernel/drivers/nvme/host/nvme.ko", 0o644, imagestest.Module("firmware=../../etc/passwd\x00")))
 	in := inputs(t)
 	in.Repositories = repository(t, files)
 	if _, err := open(t).Assemble(t.Context(), in); err == nil || !strings.Contains(err.Error(), `"../../etc/passwd" is no name of a firmware file`) {

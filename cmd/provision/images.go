@@ -1,15 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"maps"
-	"runtime"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"provision.internal/host"
+	"provision.internal/daemon"
 	"provision.internal/web"
 )
 
@@ -18,10 +15,13 @@ func newImages(a *app) *cobra.Command {
 		Use:     "images",
 		GroupID: groupDaemon,
 		Short:   "The boot files that the appliance serves",
-		Args:    args(cobra.NoArgs),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: `The boot files that the appliance serves. The daemon makes the installer's when it
+starts; these commands do it ahead of time, without a daemon too. All of Void's files are
+verified, and whatever is damaged is made again instead of being served.`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newImagesList(a))
+	cmd.AddCommand(newImagesList(a), newImagesPull(a), newImagesBuild(a), newImagesVerify(a), newImagesGC(a))
 	return cmd
 }
 
@@ -35,114 +35,57 @@ func newImagesList(a *app) *cobra.Command {
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		images, err := a.client().Images(cmd.Context())
+		if errors.Is(err, web.ErrUnreachable) {
+			if kept, keptErr := a.keptImages(); keptErr == nil {
+				fmt.Fprintln(a.err, "no daemon answers; these images are in its state folder")
+				images, err = kept, nil
+			}
+		}
 		if err != nil {
 			return err
 		}
 		if *asJSON {
 			return a.printJSON(images)
 		}
-		rows := make([][]string, len(images))
-		for i, im := range images {
-			note := im.Source
-			if im.Error != "" {
-				note = im.Error
-			}
-			bytes := "-"
-			if im.Size > 0 {
-				bytes = size(uint64(im.Size))
-			}
-			rows[i] = []string{im.Name, im.Kind, dash(im.Arch), im.State, bytes, dash(cut(im.Hash, 13)), note}
+		a.printImages(images)
+		return nil
+	}
+	return cmd
+}
+
+// keptImages are those that a daemon would find made.
+func (a *app) keptImages() ([]web.Image, error) {
+	w, err := a.workshop(daemon.Progress{})
+	if err != nil {
+		return nil, err
+	}
+	return w.List()
+}
+
+func (a *app) printImages(images []web.Image) {
+	rows := make([][]string, len(images))
+	for i, im := range images {
+		note := im.Source
+		if im.Error != "" {
+			note = im.Error
 		}
-		fmt.Fprint(a.out, table([]string{"NAME", "KIND", "ARCH", "STATE", "SIZE", "SHA256", "NOTE"}, rows, 0, a.out.paint,
-			func(row, column int, cell string) string {
-				if column == 3 {
-					switch images[row].State {
-					case "ready":
-						return a.out.green(cell)
-					case "failed":
-						return a.out.red(cell)
-					}
-					return a.out.yellow(cell)
+		bytes := "-"
+		if im.Size > 0 {
+			bytes = size(uint64(im.Size))
+		}
+		rows[i] = []string{im.Name, im.Kind, dash(im.Arch), im.State, bytes, dash(cut(im.Hash, 13)), note}
+	}
+	fmt.Fprint(a.out, table([]string{"NAME", "KIND", "ARCH", "STATE", "SIZE", "SHA256", "NOTE"}, rows, 0, a.out.paint,
+		func(row, column int, cell string) string {
+			if column == 3 {
+				switch images[row].State {
+				case "ready":
+					return a.out.green(cell)
+				case "failed":
+					return a.out.red(cell)
 				}
-				return cell
-			}))
-		return nil
-	}
-	return cmd
-}
-
-func newStatus(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "status",
-		GroupID: groupDaemon,
-		Short:   "Show how the daemon stands",
-		Long: `Show where the daemon listens, how many hosts are in each state, and how often
-things happened since its start. Counters that are zero are in --json only.`,
-		Args: args(cobra.NoArgs),
-	}
-	asJSON := jsonFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		st, err := a.client().Status(cmd.Context())
-		if err != nil {
-			return err
-		}
-		if *asJSON {
-			return a.printJSON(st)
-		}
-		fmt.Fprintf(a.out, "provision %s, pid %d, up %s, machines reach it at %s\n",
-			st.Version.Version, st.PID, duration(a.now().Sub(st.Started)), st.Address)
-		fmt.Fprintln(a.out, hostCounts(st, a.out.paint))
-		for _, p := range st.Parts {
-			fmt.Fprintf(a.out, "  %s  %s  %s\n", pad(p.Name, 10), pad(p.Listen, 22), a.out.dim(clean(p.Note)))
-		}
-		for _, name := range slices.Sorted(maps.Keys(st.Counters)) {
-			if n := st.Counters[name]; n > 0 {
-				fmt.Fprintf(a.out, "  %s  %d\n", pad(name, 34), n)
+				return a.out.yellow(cell)
 			}
-		}
-		return nil
-	}
-	return cmd
-}
-
-func newVersion(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "version",
-		GroupID: groupDaemon,
-		Short:   "Print the version, and the daemon's where one runs",
-		Args:    args(cobra.NoArgs),
-	}
-	asJSON := jsonFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		both := struct {
-			web.Version
-			Daemon *web.Version `json:"daemon,omitempty"`
-		}{Version: web.Version{Version: version, Go: runtime.Version()}}
-		if v, err := a.client().Version(cmd.Context()); err == nil {
-			both.Daemon = &v
-		}
-		if *asJSON {
-			return a.printJSON(both)
-		}
-		fmt.Fprintf(a.out, "provision %s (%s)\n", version, runtime.Version())
-		if d := both.Daemon; d != nil && d.Version != version {
-			fmt.Fprintf(a.out, "%s the daemon is %s; restart it to update it\n", a.out.yellow("!"), clean(d.Version))
-		}
-		return nil
-	}
-	return cmd
-}
-
-// hostCounts says how many hosts are in each state, in the journey's order.
-func hostCounts(st web.Status, p paint) string {
-	var parts []string
-	for _, state := range append(host.Journey(), host.Failed, host.Retired) {
-		if n := st.Hosts[state]; n > 0 {
-			parts = append(parts, p.state(state, fmt.Sprintf("%d %s", n, state)))
-		}
-	}
-	if len(parts) == 0 {
-		return "no hosts yet"
-	}
-	return "hosts: " + strings.Join(parts, ", ")
+			return cell
+		}))
 }
