@@ -18,7 +18,8 @@ type Want struct {
 	For      string   // whom, for messages: "role worker"
 	Arch     string   // of the system
 	Folders  []string // repositories below upstream, the first wins
-	Packages []string // names or patterns, without what they depend on
+	Packages []string // names, patterns or pkgvers
+	Alone    bool     // without what they depend on: Packages are pkgvers then
 }
 
 // Progress is how far a long work has come.
@@ -55,7 +56,7 @@ func (m *Mirror) needs(ctx context.Context, s Snapshot, wants []Want) ([]needed,
 			}
 			folders, list = append(folders, f), append(list, f.Index)
 		}
-		choices, err := xbps.Resolve(list, want.Packages, nil)
+		choices, err := want.choose(list)
 		if err != nil {
 			return nil, fmt.Errorf("%s on %s: %w", want.For, want.Arch, err)
 		}
@@ -73,6 +74,26 @@ func (m *Mirror) needs(ctx context.Context, s Snapshot, wants []Want) ([]needed,
 		}
 	}
 	return slices.SortedFunc(maps.Values(all), func(a, b needed) int { return cmp.Compare(a.path, b.path) }), nil
+}
+
+// choose returns the packages that the want is for.
+func (w Want) choose(indexes []*xbps.Index) ([]xbps.Choice, error) {
+	if !w.Alone {
+		return xbps.Resolve(indexes, w.Packages, nil)
+	}
+	var all []xbps.Choice
+	for _, pkgver := range w.Packages {
+		i := slices.IndexFunc(indexes, func(x *xbps.Index) bool {
+			name, _, _ := xbps.SplitPkgver(pkgver)
+			return x.Packages[name].Pkgver == pkgver
+		})
+		if i < 0 {
+			return nil, fmt.Errorf("%s: not found in repository pool", pkgver)
+		}
+		name, _, _ := xbps.SplitPkgver(pkgver)
+		all = append(all, xbps.Choice{Package: indexes[i].Packages[name], Repository: i})
+	}
+	return all, nil
 }
 
 // atOnce is how many packages Complete fetches at the same time.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -279,4 +280,19 @@ func (s *site) refused(name string, status int) {
 	if a := s.get(name); a.status != status {
 		s.t.Errorf("GET %s: status %d with %q, want %d", name, a.status, fmt.Sprintf("%.80s", a.body), status)
 	}
+}
+
+func sumOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// firstOf returns the first name with the prefix and the suffix.
+func firstOf(files map[string][]byte, prefix, suffix string) string {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix) {
+			return name
+		}
+	}
+	return ""
 }

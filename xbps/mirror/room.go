@@ -104,11 +104,14 @@ func (m *Mirror) take(size int64) (missing int64) {
 }
 
 // giveBack ends a reservation, or notes that a package is gone.
-func (m *Mirror) giveBack(size int64) {
+func (m *Mirror) giveBack(size int64) { m.account(-size) }
+
+// account notes that the packages take so many bytes more.
+func (m *Mirror) account(bytes int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.used >= 0 {
-		m.used -= size
+		m.used += bytes
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -174,10 +176,10 @@ func (m *Mirror) pathsFor(l location) []string {
 	if l.arch != "noarch" {
 		return []string{join(l.repo, xbps.IndexName(l.arch))}
 	}
-	var paths []string
+	paths := map[string]bool{}
 	add := func(path string) {
 		if at, ok := locate(path); ok && at.repo == l.repo {
-			paths = append(paths, path)
+			paths[path] = true
 		}
 	}
 	for _, r := range m.cfg.Repositories {
@@ -188,10 +190,12 @@ func (m *Mirror) pathsFor(l location) []string {
 	for path := range m.live {
 		add(path)
 	}
-	for path := range m.snapshots[l.snapshot].Indexes {
-		add(path)
+	for _, s := range m.snapshots {
+		for path := range s.Indexes {
+			add(path)
+		}
 	}
-	return paths
+	return slices.Sorted(maps.Keys(paths))
 }
 
 // servePackage serves a package that is kept, or that is on its way.

@@ -212,6 +212,11 @@ func (m *Mirror) add(s Snapshot) error {
 	}
 	m.keeping.Lock()
 	defer m.keeping.Unlock()
+	return m.put(s)
+}
+
+// put is add with m.keeping held.
+func (m *Mirror) put(s Snapshot) error {
 	m.mu.Lock()
 	_, exists := m.snapshots[s.Name]
 	m.mu.Unlock()

@@ -1,6 +1,11 @@
 package mirror
 
-import "time"
+import (
+	"maps"
+	"time"
+
+	"provision.internal/xbps"
+)
 
 // Status is the mirror at a glance.
 type Status struct {
@@ -31,4 +36,12 @@ func (m *Mirror) Status() Status {
 		s.Upstream = m.cfg.Upstream.String()
 	}
 	return s
+}
+
+// Keys are the package keys that are trusted: the configuration's, and those that imports
+// brought.
+func (m *Mirror) Keys() xbps.Keys {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.keys)
 }
