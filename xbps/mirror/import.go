@@ -106,7 +106,6 @@ type staged struct {
 	packages map[digest]bool
 	extras   map[string]string // name → file
 	keys     xbps.Keys
-	tables   []*table
 }
 
 func (in *staged) file(name string) string { return filepath.Join(in.dir, name) }
