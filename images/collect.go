@@ -91,7 +91,15 @@ func (s *Store) Collect(ctx context.Context, keep Keep) (Collected, error) {
 	if err != nil {
 		return out, err
 	}
-	images, used, names := kept{}, kept{}, kept{}
+	images, used, names, indexes := kept{}, kept{}, kept{}, kept{}
+	// Without network an index still tells what has been made of what.
+	left, err := filepath.Glob(filepath.Join(packages.dir, indexPrefix+"*"))
+	if err != nil {
+		return out, err
+	}
+	for _, name := range left {
+		indexes.add("", filepath.Base(name))
+	}
 	for _, arch := range keep.Arches {
 		images.add(assembledDir, arch+".json")
 		if a, err := s.assembly(arch); err == nil {
@@ -115,7 +123,7 @@ func (s *Store) Collect(ctx context.Context, keep Keep) (Collected, error) {
 		}
 		s.refer(images, []string{recipeName(netbootRecipe, sum)})
 	}
-	for store, kept := range map[*Store]kept{s: images, parts: used, files: names, packages: nil} {
+	for store, kept := range map[*Store]kept{s: images, parts: used, files: names, packages: indexes} {
 		for _, dir := range []string{"", recipesDir, assembledDir} {
 			if err := store.sweep(dir, kept, &out); err != nil {
 				return out, err

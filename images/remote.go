@@ -18,6 +18,8 @@ import (
 const (
 	maxIndex     = 64 << 20 // compressed; Void's has two
 	maxSignature = 8 << 10
+
+	indexPrefix = "index-" // of the files that indexes are kept in
 )
 
 // Remote opens the repository at base, a URL, for arch. Its packages are kept in the
@@ -41,7 +43,7 @@ func (s *Store) Remote(ctx context.Context, f *Fetcher, base, arch string, keys 
 // index fetches an index and keeps it for when there is no network.
 func (s *Store) index(ctx context.Context, f *Fetcher, name string, keys xbps.Keys) (*xbps.Index, error) {
 	sum := sha256.Sum256([]byte(name))
-	file := filepath.Join(s.dir, "index-"+hex.EncodeToString(sum[:8]))
+	file := filepath.Join(s.dir, indexPrefix+hex.EncodeToString(sum[:8]))
 	b, err := f.small(ctx, name, maxIndex)
 	fresh := err == nil
 	if errors.Is(err, ErrFetch) && ctx.Err() == nil {

@@ -14,6 +14,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"provision.internal/host"
+	"provision.internal/images/embedded"
+	"provision.internal/images/imagestest"
 	"provision.internal/store"
 	"provision.internal/web"
 )
@@ -32,7 +34,11 @@ func TestMain(m *testing.M) {
 //	step NAME STEP [quiet]           a step begins, with an event or without one
 //	log NAME LINE                    the installer logs a line
 //	wait-for NAME STATE              until an operator's command had that effect
+//	void ARCH…                       a stand-in for Void's mirror; the configuration means it
+//	void-down                        every request to it fails from now on
+//	damage GLOB                      one bit of the first of these files changes
 func TestScripts(t *testing.T) {
+	var void *imagestest.Void
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -104,6 +110,30 @@ func TestScripts(t *testing.T) {
 					<-changed
 				}
 			},
+			"void": func(ts *testscript.TestScript, _ bool, args []string) {
+				v := imagestest.NewVoid(t, args...)
+				void = v
+				for name, value := range map[string]string{"UPSTREAM": v.URL, "RELEASE": v.Release, "RELEASE_KEY": v.ReleaseKey, "KEYS": v.Keys} {
+					ts.Setenv("PROVISION_IMAGES_"+name, value)
+				}
+			},
+			"void-down": func(*testscript.TestScript, bool, []string) { void.Down(true) },
+			"damage": func(ts *testscript.TestScript, _ bool, args []string) {
+				names, err := filepath.Glob(ts.MkAbs(args[0]))
+				ts.Check(err)
+				b, err := os.ReadFile(names[0])
+				ts.Check(err)
+				b[0] ^= 1
+				ts.Check(os.Remove(names[0]))
+				ts.Check(os.WriteFile(names[0], b, 0o444))
+			},
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "agent" {
+				return false, fmt.Errorf("there is no condition %q", name)
+			}
+			_, err := embedded.Agent("x86_64")
+			return err == nil, nil
 		},
 	})
 }
