@@ -13,6 +13,7 @@ import (
 // Role describes a kind of host: what is installed on it and what it is for.
 // Everything has a default; the zero Role installs on the machine's only disk.
 type Role struct {
+	Installer  string      `mapstructure:"installer"`  // who installs: agent (default), shell (upstream's installer alone)
 	Disk       string      `mapstructure:"disk"`       // a rule of ParseDisks: which disk
 	Mirror     bool        `mapstructure:"mirror"`     // RAID1 over two disks, each of which boots alone
 	LUKS       *LUKS       `mapstructure:"luks"`       // encryption; nil means none
@@ -114,6 +115,7 @@ func (f *faults) each(key string, values []string, pattern *regexp.Regexp, want 
 // path; at is the role's own, without a final dot.
 func (r Role) Validate(at string) error {
 	f := &faults{path: at}
+	r.validateInstaller(f)
 	r.validateLayout(f)
 	r.Hardware.validate(f)
 	if !slices.Contains([]BootOrder{"", BootNetwork, BootDisk}, r.Boot) {

@@ -13,7 +13,7 @@ import (
 
 // bootID is the name of GRUB's directory in the ESP and of the firmware's
 // entry: Void's GRUB_DISTRIBUTOR.
-const bootID = "Void"
+const bootID = installer.Distributor
 
 // loader is what GRUB is called for one kind of firmware.
 type loader struct {
@@ -32,39 +32,12 @@ func loaderFor(arch string, uefi bool) loader {
 	return loader{"x86_64-efi", "grubx64.efi", "BOOTX64.EFI"}
 }
 
-type console struct {
-	tty   string // ttyS0
-	unit  string // 0
-	speed string // 115200
-}
-
-var serialWord = regexp.MustCompile(`(?:^|\s)console=(ttyS(\d+))(?:,(\d+))?`)
-
-// serialConsole reads the first serial console of a kernel command line.
-func serialConsole(cmdline string) console {
-	m := serialWord.FindStringSubmatch(cmdline)
-	if m == nil {
-		return console{}
-	}
-	return console{tty: m[1], unit: m[2], speed: first(m[3], "115200")}
-}
-
 // configureGRUB writes GRUB's defaults. It comes before packages are configured:
 // a kernel's package may make the menu too.
 func (in *install) configureGRUB() error {
-	values := [][2]string{
-		{"GRUB_TIMEOUT", "1"}, // a server that waits for nobody, yet can be interrupted
-		{"GRUB_DISTRIBUTOR", bootID},
-		{"GRUB_CMDLINE_LINUX_DEFAULT", in.plan.Cmdline},
-	}
+	values := installer.GRUBDefaults(in.plan.Cmdline)
 	if words := in.storageWords(); words != "" {
 		values = append(values, [2]string{"GRUB_CMDLINE_LINUX", words}) // also of the entries for recovery
-	}
-	if c := serialConsole(in.plan.Cmdline); c.tty != "" {
-		values = append(values,
-			[2]string{"GRUB_TERMINAL_INPUT", "console serial"},
-			[2]string{"GRUB_TERMINAL_OUTPUT", "console serial"},
-			[2]string{"GRUB_SERIAL_COMMAND", "serial --unit=" + c.unit + " --speed=" + c.speed})
 	}
 	return in.target.edit("/etc/default/grub", 0o644, func(text string) string {
 		for _, v := range values {

@@ -149,7 +149,7 @@ func (in *install) runScript(ctx context.Context) error {
 // is an error of the role: the machine would come up without what was asked for.
 func (in *install) enableServices(context.Context) error {
 	names := in.plan.Services
-	if tty := serialConsole(in.plan.Cmdline).tty; tty != "" && in.target.exists(installer.ServiceDir+"/agetty-"+tty) {
+	if tty := installer.SerialConsole(in.plan.Cmdline).TTY; tty != "" && in.target.exists(installer.ServiceDir+"/agetty-"+tty) {
 		names = append(names[:len(names):len(names)], "agetty-"+tty)
 	}
 	for _, name := range names {

@@ -132,18 +132,6 @@ func TestExistingAccount(t *testing.T) {
 	}
 }
 
-func TestSerialConsole(t *testing.T) {
-	for cmdline, want := range map[string]console{
-		"": {}, "quiet console=tty0": {}, "xconsole=ttyS1": {},
-		"console=ttyS0": {"ttyS0", "0", "115200"},
-		"console=tty0 console=ttyS1,9600n8 loglevel": {"ttyS1", "1", "9600"},
-	} {
-		if got := serialConsole(cmdline); got != want {
-			t.Errorf("serialConsole(%q) = %+v, want %+v", cmdline, got, want)
-		}
-	}
-}
-
 func TestLoaderFor(t *testing.T) {
 	for _, c := range []struct {
 		arch string

@@ -8,7 +8,7 @@ provision_fetch() {
 }
 
 provision_carry() {
-	mkdir -p /etc/provision /usr/libexec &&
+	mkdir -p /usr/libexec &&
 		printf %s @OVERLAY@ >@OVERLAYFILE@ &&
 		printf %s @CA@ >@CAFILE@ || return 1
 	for provision_pause in 1 2 4 8 0; do

@@ -4,10 +4,11 @@
 # for it there is none.
 disk=''
 
+mkdir -p /etc/provision || :
+
 # What is asked of and told to the appliance is public; the answer is in a file.
 provision_answer=/etc/provision/answer
 provision_ask() {
-	mkdir -p /etc/provision
 	rm -f "$provision_answer"
 	xbps-uhelper fetch 'http://10.77.0.1/autoinstall/52-54-00-12-34-56'"/$1>$provision_answer" >/dev/null 2>&1
 }
@@ -43,7 +44,7 @@ provision_fetch() {
 }
 
 provision_carry() {
-	mkdir -p /etc/provision /usr/libexec &&
+	mkdir -p /usr/libexec &&
 		printf %s '{"url":"https://10.77.0.1","http":"http://10.77.0.1"}' >'/etc/provision/agent.json' &&
 		printf %s '-----BEGIN CERTIFICATE-----
 it'\''s public

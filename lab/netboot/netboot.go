@@ -7,6 +7,7 @@ package netboot
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -49,6 +50,7 @@ type Machine struct {
 	Disks   string            // what lsblk -J prints
 	Arch    string            // what xbps-uhelper arch prints; x86_64 when empty
 	UUID    string            // of the firmware
+	BootID  string            // of the kernel, another at each start of a real one
 	Fail    []string          // patterns of calls that fail: "mkfs.ext4 *"
 	Files   map[string]string // further files of the image; one in /bin is a program
 }
@@ -108,7 +110,7 @@ func (m *Machine) Start(ctx context.Context) (Run, error) {
 	}
 	r := Run{End: Panic, Console: console.String()}
 	for line := range strings.Lines(string(calls)) {
-		r.Calls = append(r.Calls, strings.TrimSuffix(line, "\n"))
+		r.Calls = append(r.Calls, strings.TrimRight(line, " \n"))
 	}
 	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	switch last := len(r.Calls) - 1; {
@@ -129,24 +131,23 @@ func (m *Machine) File(name string) (string, error) {
 	return string(b), err
 }
 
+// Link returns what a symbolic link that the run left leads to.
+func (m *Machine) Link(name string) (string, error) { return os.Readlink(filepath.Join(m.Dir, name)) }
+
 func (m *Machine) make() error {
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
 		return fmt.Errorf("%w: make deps installs busybox-static", err)
 	}
-	arch, uuid := m.Arch, m.UUID
-	if arch == "" {
-		arch = "x86_64"
-	}
-	if uuid == "" {
-		uuid = "00000000-0000-0000-0000-000000000000"
-	}
+	arch := cmp.Or(m.Arch, "x86_64")
+	uuid := cmp.Or(m.UUID, "00000000-0000-0000-0000-000000000000")
+	bootID := cmp.Or(m.BootID, "11111111-2222-4333-8444-555555555555")
 	files := map[string]string{
 		"/autoinstaller.sh": Autoinstaller, "/init": initScript,
 		"/proc/cmdline": m.Cmdline + "\n", "/proc/sysrq-trigger": "",
-		"/proc/sys/kernel/random/uuid":   "11111111-2222-4333-8444-555555555555\n",
-		"/sys/class/dmi/id/product_uuid": uuid + "\n",
-		"/dev/null":                      "", "/dev/console": "echo an operator works here >>/test/calls\n",
+		"/proc/sys/kernel/random/boot_id": bootID + "\n",
+		"/sys/class/dmi/id/product_uuid":  uuid + "\n",
+		"/dev/null":                       "", "/dev/console": "echo an operator works here >>/test/calls\n",
 		"/var/db/xbps/keys/upstream.plist": "upstream's key\n",
 		"/test/lsblk.json":                 m.Disks, "/test/arch": arch + "\n",
 		"/etc/os-release": "", "/run/x": "",
