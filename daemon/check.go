@@ -241,6 +241,9 @@ func checkFiles(cfg Config) []Finding {
 	if cfg.Images.ROOTFS != "" {
 		files["ROOTFS tarball"] = cfg.Images.ROOTFS
 	}
+	if cfg.Images.Netboot != "" {
+		files["NETBOOT tarball"] = cfg.Images.Netboot
+	}
 	for p, f := range cfg.Images.Loaders {
 		files["loader for "+string(p)] = f
 	}

@@ -50,6 +50,7 @@ type Images struct {
 	Repositories []string                 `mapstructure:"repositories"` // folders below it, first wins
 	Keys         string                   `mapstructure:"keys"`         // folder with the trusted package keys
 	ROOTFS       string                   `mapstructure:"rootfs"`       // Void's ROOTFS tarball: the installer's tools
+	Netboot      string                   `mapstructure:"netboot"`      // NETBOOT tarball that PCs boot in place of the image made here
 	Kernel       string                   `mapstructure:"kernel"`       // package of the installer's kernel
 	Arch         Arches                   `mapstructure:"arch"`         // as XBPS calls them
 	Libc         string                   `mapstructure:"libc"`         // glibc or musl: of the installer, and of roles that name none
@@ -120,7 +121,7 @@ func Default() Config {
 func (c *Config) resolve(base string) {
 	files := []*string{
 		&c.Server.State, &c.Server.Socket,
-		&c.Images.Repository, &c.Images.Keys, &c.Images.ROOTFS,
+		&c.Images.Repository, &c.Images.Keys, &c.Images.ROOTFS, &c.Images.Netboot,
 		&c.Nomad.TokenFile, &c.Nomad.CA, &c.Nomad.Cert, &c.Nomad.Key, &c.Nomad.Job,
 	}
 	for _, f := range files {

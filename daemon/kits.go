@@ -35,9 +35,10 @@ type kits struct {
 
 // kit is one installer image, or why there is none.
 type kit struct {
-	image *images.Image // nil until it is ready
-	err   error         // of the last attempt
-	since time.Time
+	image   *images.Image // nil until it is ready
+	carrier *carrier      // what boots in its place, with its userland; nil when it boots itself
+	err     error         // of the last attempt
+	since   time.Time
 }
 
 // again is the pause after a failed assembly: an operator who puts the missing
@@ -83,14 +84,21 @@ func (k *kits) run(ctx context.Context) error {
 // attempt assembles one image and keeps its files from being collected.
 func (k *kits) attempt(ctx context.Context, arch string) (release func(), err error) {
 	began := time.Now()
+	var now kit
 	image, err := k.workshop().build(ctx, arch)
+	files := []images.Blob{image.Kernel, image.Initrd, image.Userland}
+	if err == nil && k.cfg.Images.carried(arch) {
+		var c carrier
+		c, err = k.carry(ctx)
+		now.carrier, files = &c, append(files, c.Kernel, c.Initrd, c.agent)
+	}
 	if err == nil {
 		var held interface{ Close() error }
-		if held, err = k.store.Hold(image.Kernel, image.Initrd, image.Userland); err == nil {
+		if held, err = k.store.Hold(files...); err == nil {
 			release = func() { _ = held.Close() } // nothing was written
 		}
 	}
-	now := kit{err: err, since: time.Now()}
+	now.err, now.since = err, time.Now()
 	if err == nil {
 		now.image = &image
 		k.log.Info("installer image is ready", "arch", arch, "kernel", image.Release, "took", time.Since(began).Round(time.Millisecond))
@@ -114,13 +122,7 @@ func (k *kits) overlay(userland images.Blob) (map[string][]byte, error) {
 }
 
 func overlay(server Server, ca []byte, userland images.Blob) (map[string][]byte, error) {
-	base := server.httpURL()
-	b, err := json.Marshal(installer.Overlay{
-		URL: server.httpsURL(), HTTP: base,
-		Userland: &installer.Userland{
-			URL: boot.ImageURL(base, userland.SHA256, "userland.tar.zst"), SHA256: userland.SHA256, Size: userland.Size,
-		},
-	})
+	b, err := json.Marshal(overlayOf(server, userland))
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +130,16 @@ func overlay(server Server, ca []byte, userland images.Blob) (map[string][]byte,
 		strings.TrimPrefix(installer.OverlayFile, "/"): b,
 		strings.TrimPrefix(installer.OverlayCA, "/"):   ca,
 	}, nil
+}
+
+func overlayOf(server Server, userland images.Blob) installer.Overlay {
+	base := server.httpURL()
+	return installer.Overlay{
+		URL: server.httpsURL(), HTTP: base,
+		Userland: &installer.Userland{
+			URL: boot.ImageURL(base, userland.SHA256, "userland.tar.zst"), SHA256: userland.SHA256, Size: userland.Size,
+		},
+	}
 }
 
 // kit is what the installer boots with on p.
@@ -145,6 +157,10 @@ func (k *kits) bootable(arch string) (httpboot.Kit, error) {
 	defer k.mu.Unlock()
 	one := k.kits[arch]
 	switch {
+	case one.image != nil && one.carrier != nil:
+		return httpboot.Kit{
+			Kernel: one.carrier.Kernel.SHA256, Initrd: one.carrier.Initrd.SHA256, Cmdline: k.cfg.Images.Cmdline, Autoinstall: true,
+		}, nil
 	case one.image != nil:
 		return httpboot.Kit{Kernel: one.image.Kernel.SHA256, Initrd: one.image.Initrd.SHA256, Cmdline: k.cfg.Images.Cmdline}, nil
 	case one.err != nil:
@@ -166,6 +182,9 @@ func (k *kits) list() []web.Image {
 		}
 		if now.image != nil {
 			all = append(all, describeImage(*now.image, now.since)...)
+			if now.carrier != nil {
+				all = append(all, now.carrier.describe(arch, now.since)...)
+			}
 			continue
 		}
 		one := web.Image{Name: "installer", Kind: "installer", Arch: arch, State: "assembling", Since: now.since}

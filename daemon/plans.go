@@ -51,34 +51,44 @@ func (p *plans) plan(h host.Host, disks []host.Disk) (installer.Plan, error) {
 	if err != nil {
 		return installer.Plan{}, err
 	}
+	site, err := p.site(h, role, h.Inventory.Arch)
+	if err != nil {
+		return installer.Plan{}, err
+	}
+	return role.Plan(h, *h.Inventory, site)
+}
+
+// site is what the appliance adds to the role for h, whose processor the kernel
+// calls machine.
+func (p *plans) site(h host.Host, role installer.Role, machine string) (installer.Site, error) {
 	passphrase, err := passphraseOf(role)
 	if err != nil {
-		return installer.Plan{}, fmt.Errorf("%s: %w: %w", h.Label(), installer.ErrPlan, err)
+		return installer.Site{}, fmt.Errorf("%s: %w: %w", h.Label(), installer.ErrPlan, err)
 	}
 	keys, err := p.cfg.Images.trusted()
 	if err != nil {
-		return installer.Plan{}, fmt.Errorf("package keys for %s: %w", h.Label(), err)
+		return installer.Site{}, fmt.Errorf("package keys for %s: %w", h.Label(), err)
 	}
 	files, err := keyFiles(keys)
 	if err != nil {
-		return installer.Plan{}, fmt.Errorf("package keys for %s: %w", h.Label(), err)
+		return installer.Site{}, fmt.Errorf("package keys for %s: %w", h.Label(), err)
 	}
-	arch, err := p.cfg.Images.target(h.Inventory.Arch, role.Libc)
+	arch, err := p.cfg.Images.target(machine, role.Libc)
 	if err != nil {
-		return installer.Plan{}, fmt.Errorf("%s: %w: %w", h.Label(), installer.ErrPlan, err)
+		return installer.Site{}, fmt.Errorf("%s: %w: %w", h.Label(), installer.ErrPlan, err)
 	}
 	site := installer.Site{Arch: arch, Keys: files, Passphrase: passphrase}
 	base := p.cfg.Server.httpURL() + boot.RepoPath
 	if p.mirror != nil {
 		if site.Snapshot, err = snapshotFor(p.mirror, h); err != nil {
-			return installer.Plan{}, fmt.Errorf("%s: %w: %w", h.Label(), installer.ErrPlan, err)
+			return installer.Site{}, fmt.Errorf("%s: %w: %w", h.Label(), installer.ErrPlan, err)
 		}
 		base += "@" + site.Snapshot + "/"
 	}
 	for _, sub := range p.cfg.Images.folders(arch) {
 		site.Repositories = append(site.Repositories, base+sub)
 	}
-	return role.Plan(h, *h.Inventory, site)
+	return site, nil
 }
 
 func (p *plans) role(h host.Host) (installer.Role, error) {

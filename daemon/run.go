@@ -125,6 +125,9 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	if d.mirror != nil {
 		boots.Packages = d.mirror
 	}
+	if cfg.Images.Netboot != "" {
+		boots.Autoinstall = func(h host.Host) (httpboot.Autoinstall, error) { return d.kits.autoinstall(plans, h) }
+	}
 	tftpFiles, err := boots.TFTP()
 	if err != nil {
 		return nil, err

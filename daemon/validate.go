@@ -37,6 +37,7 @@ func (c Config) Validate() error {
 			fs.add("roles."+name+".job", "%v", err)
 		}
 	}
+	c.validateNetboot(&fs)
 	c.validateHosts(&fs)
 	fs.take(c.Nomad.Validate("nomad"))
 	c.Deadlines.validate(&fs)

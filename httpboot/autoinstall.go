@@ -18,7 +18,8 @@ type Autoinstall struct {
 	Script string // its configuration; public
 	// Shell: upstream's installer does the work, not our agent. It speaks plain HTTP
 	// only, so that nothing secret can reach it: the host ends as Installed.
-	Shell bool
+	Shell    bool
+	Snapshot string // with Shell: of the packages; empty where there are none
 }
 
 // autoinstall serves the configuration of a machine's autoinstaller. There is
@@ -110,7 +111,8 @@ func (s *Server) takeByShell(h host.Host, q url.Values) error {
 	case disk == "" || disk != printable(disk, maxText):
 		return badRequest("the disk has no name that can be printed")
 	}
-	if a, err := s.configured(h); err != nil || !a.Shell {
+	a, err := s.configured(h)
+	if err != nil || !a.Shell {
 		return s.refuseGrant(h, errors.Join(fmt.Errorf("%s: %w: it is for the agent", h.Label(), host.ErrGrant), err))
 	}
 	uuid, err := host.ParseUUID(q.Get("uuid"))
@@ -124,7 +126,7 @@ func (s *Server) takeByShell(h host.Host, q url.Values) error {
 		if h.UUID.IsZero() {
 			h.UUID = uuid
 		}
-		h.ByHand, h.Session, h.Enrolment = true, nil, nil
+		h.ByHand, h.Session, h.Enrolment, h.Snapshot = true, nil, nil, a.Snapshot
 		return nil
 	})
 	if errors.Is(err, host.ErrGrant) {
