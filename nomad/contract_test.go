@@ -6,45 +6,37 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/nomad/api"
-
-	"provision.internal/nomad/nomadtest"
 )
 
-// The same test runs against the simulated cluster and, with NOMAD_BIN=FILE,
-// against a real agent: what the simulator answers is what a real one answers.
-func TestContract(t *testing.T) {
-	t.Run("simulated", func(t *testing.T) {
-		s := serve(t, &nomadtest.Server{Beat: time.Second})
-		t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", Task: nomadtest.RawExec{Dir: t.TempDir()}.Run}))
-		contract(t, s.URL)
-	})
-	t.Run("real", func(t *testing.T) {
-		r := realServer(t, realBinary(t), "")
-		files, err := Config{Servers: []string{r.rpc}}.ClientConfig(Client{Name: "host1", Network: netip.MustParsePrefix("127.0.0.0/8")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.join(t, files)
-		contract(t, r.url)
-	})
-}
+// loopback is where all of these tests' machines are.
+var loopback = netip.MustParsePrefix("127.0.0.0/8")
 
-func contract(t *testing.T, url string) {
-	cfg := Config{Address: url, Servers: []string{"127.0.0.1:4647"}}
-	c := connect(t, &nomadtest.Server{URL: url}, cfg)
+// enrolled brings host1 into p's cluster.
+func enrolled(t *testing.T, p peer) (*Cluster, Node) {
+	t.Helper()
+	c := connectAt(t, p.cfg, realPace)
+	h := Client{Name: "host1", Network: loopback}
+	files, err := c.Enrol(within(t), h, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.join(t, h, files)
 	node, err := c.WaitNode(within(t), "host1", "raw_exec")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c, node
+}
 
-	t.Run("wire", func(t *testing.T) { wire(t, url, node.ID) })
+func TestContract(t *testing.T) { onBoth(t, false, contract) }
+
+func contract(t *testing.T, p peer) {
+	c, node := enrolled(t, p)
+	t.Run("wire", func(t *testing.T) { wire(t, p.cfg.Address, node.ID) })
 	t.Run("stream", func(t *testing.T) {
 		if _, err := c.listNodes(within(t)); err != nil {
 			t.Fatal(err)
@@ -76,20 +68,6 @@ func contract(t *testing.T, url string) {
 		_, _, err = c.api.Jobs().EnforceRegister(job, 0, nil)
 		if code, body := answer(err); code != http.StatusInternalServerError || body != "Enforcing job modify index 0: job already exists" {
 			t.Errorf("a second registration: %d %q", code, body)
-		}
-	})
-	t.Run("failing job", func(t *testing.T) {
-		file := filepath.Join(t.TempDir(), "job.hcl")
-		text := "job \"x\" {\n type = \"batch\"\n group \"g\" {\n restart {\n attempts = 0\n mode = \"fail\"\n}\n reschedule {\n attempts = 0\n unlimited = false\n}\n" +
-			"task \"t\" {\n driver = \"raw_exec\"\n config {\n command = \"/bin/sh\"\n args = [\"-c\", \"echo on ${node.unique.name} >&2; exit 3\"]\n}\n}\n}\n}"
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		cfg := cfg
-		cfg.Job = file
-		got, err := connect(t, &nomadtest.Server{URL: url}, cfg).RunJob(within(t), Job{Host: "host1", Attempt: "failing"})
-		if !errors.Is(err, ErrJob) || !strings.Contains(err.Error(), "exit code 3") || Last(got.Logs) != "on host1" {
-			t.Errorf("RunJob: %v, log %+v, want exit code 3 and the task's line", err, got.Logs)
 		}
 	})
 }

@@ -49,7 +49,7 @@ func TestWaitNodeThroughFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			c := connect(t, s, cfg)
+			c := connect(t, cfg)
 			t.Cleanup(s.Join(&nomadtest.Client{Name: "before"}))
 			if _, err := c.WaitNode(within(t), "before"); err != nil {
 				t.Fatal(err)
@@ -78,7 +78,7 @@ func TestDeniedStream(t *testing.T) {
 	if err := os.WriteFile(cfg.TokenFile, []byte("wrong"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := connect(t, s, cfg)
+	c := connect(t, cfg)
 	err := c.stream(within(t), 0, func(context.Context, events) error { return nil })
 	if !errors.Is(err, errSilent) {
 		t.Errorf("a denied stream ended with %v, want errSilent", err)
@@ -105,7 +105,7 @@ func TestDeniedStream(t *testing.T) {
 // The wait tells what is missing.
 func TestWaitNodeSays(t *testing.T) {
 	s := serve(t, &nomadtest.Server{})
-	c := connect(t, s, testConfig(s))
+	c := connect(t, testConfig(s))
 	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", ID: "7a780c47-390f-e4db-6dd9-10096b4b2ac9"}))
 	if _, err := c.WaitNode(within(t), "host1"); err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func TestWaitNodeSays(t *testing.T) {
 // does not wait for a reconnection.
 func TestPurgeShows(t *testing.T) {
 	s := serve(t, &nomadtest.Server{Beat: 50 * time.Millisecond})
-	c, other := connect(t, s, testConfig(s)), connect(t, s, testConfig(s))
+	c, other := connect(t, testConfig(s)), connect(t, testConfig(s))
 	leave := s.Join(&nomadtest.Client{Name: "host2"})
 	if _, err := c.WaitNode(within(t), "host2"); err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func TestPurgeShows(t *testing.T) {
 
 func TestPurgeStale(t *testing.T) {
 	s := serve(t, &nomadtest.Server{})
-	c := connect(t, s, testConfig(s))
+	c := connect(t, testConfig(s))
 	leave := s.Join(&nomadtest.Client{Name: "host1"})
 	old, err := c.WaitNode(within(t), "host1")
 	if err != nil {
@@ -254,7 +254,7 @@ func TestEnrol(t *testing.T) {
 	s := serve(t, &nomadtest.Server{Strict: true})
 	cfg := testConfig(s)
 	cfg.Introduction, cfg.Pool = true, "metal"
-	c := connect(t, s, cfg)
+	c := connect(t, cfg)
 	enrol := func(again bool, previous string) string {
 		t.Helper()
 		files, err := c.Enrol(within(t), Client{Name: "host1", Again: again}, previous)
@@ -289,7 +289,7 @@ func TestEnrol(t *testing.T) {
 
 func TestIntroduce(t *testing.T) {
 	s := serve(t, &nomadtest.Server{Strict: true})
-	c := connect(t, s, testConfig(s))
+	c := connect(t, testConfig(s))
 	for _, ttl := range []time.Duration{-time.Second, 0, 31 * time.Minute} {
 		if _, err := c.Introduce(within(t), "host1", "default", ttl); err == nil {
 			t.Errorf("Introduce for %s succeeded, want a refusal", ttl)
@@ -310,7 +310,7 @@ func TestIntroduce(t *testing.T) {
 		t.Errorf("%d nodes are listed (%v), want host1 alone", len(list), err)
 	}
 
-	old := connect(t, s, testConfig(serve(t, &nomadtest.Server{NoIntroduction: true})))
+	old := connect(t, testConfig(serve(t, &nomadtest.Server{NoIntroduction: true})))
 	if token, err := old.Introduce(within(t), "host1", "default", time.Minute); token != "" || err != nil {
 		t.Errorf("Introduce with an old server: %q, %v, want neither", token, err)
 	}

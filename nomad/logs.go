@@ -45,6 +45,9 @@ func (c *Cluster) logs(ctx context.Context, allocs []*api.AllocationListStub) (o
 				var raw []byte
 				err := c.call(ctx, "fetch the log", func(ctx context.Context) error {
 					body, err := c.api.Raw().Response(logPath(a.ID, task, stream), query(ctx))
+					if _, text := answer(err); strings.Contains(text, "not started yet") {
+						return nil // it has written nothing
+					}
 					if err != nil {
 						return err
 					}

@@ -22,6 +22,7 @@ type verdict struct {
 // succeeded, failed, or never been placed.
 func judge(job *api.Job, v *jobView) verdict {
 	stopped := job.Stop != nil && *job.Stop
+	tried := false // the scheduler has done what it will
 	for _, id := range slices.Sorted(maps.Keys(v.evals)) {
 		e := v.evals[id]
 		switch {
@@ -31,6 +32,8 @@ func judge(job *api.Job, v *jobView) verdict {
 			return verdict{done: true, failure: "its evaluation has " + e.Status + ": " + e.StatusDescription}
 		case e.TriggeredBy == "job-deregister":
 			stopped = true
+		case e.Status == api.EvalStatusComplete && e.BlockedEval == "" && e.NextEval == "":
+			tried = true
 		}
 	}
 	out := verdict{done: true, ended: true, allocs: current(v)}
@@ -46,7 +49,13 @@ func judge(job *api.Job, v *jobView) verdict {
 		}
 	}
 	for _, g := range job.TaskGroups {
-		if !placed[*g.Name] {
+		switch {
+		case placed[*g.Name]:
+		case tried && !stopped:
+			// Allocations are known before their evaluation is complete. A sysbatch
+			// job that meets no node at all gives no other sign.
+			return verdict{done: true, failure: "it cannot be placed: " + noNode, allocs: out.allocs}
+		default:
 			out.done, out.waiting = false, "it is not placed yet"
 		}
 	}
@@ -108,6 +117,8 @@ func taskEnd(t *api.TaskState) string {
 	return "its end was not explained"
 }
 
+const noNode = "no ready node is in its datacenters and node pool"
+
 // unplaced turns the scheduler's account of a failed placement into words.
 func unplaced(groups map[string]*api.AllocationMetric) string {
 	var why []string
@@ -129,7 +140,7 @@ func unplaced(groups map[string]*api.AllocationMetric) string {
 		switch {
 		case len(why) > before:
 		case m.NodesEvaluated == 0:
-			why = append(why, "no ready node is in its datacenters and node pool")
+			why = append(why, noNode)
 		default:
 			why = append(why, fmt.Sprintf("of %d nodes none fits group %s", m.NodesEvaluated, name))
 		}

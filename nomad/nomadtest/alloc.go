@@ -52,6 +52,8 @@ func (s *Server) taskLog(r request) (reply, error) {
 		return reply{}, refuse(http.StatusNotFound, "Unknown allocation %q", id)
 	case a.TaskStates[task] == nil:
 		return reply{}, refuse(http.StatusNotFound, "unknown task name %q", task)
+	case a.TaskStates[task].StartedAt.IsZero():
+		return reply{}, refuse(http.StatusNotFound, "task %q not started yet. No logs available", task)
 	}
 	if n := s.nodes[a.NodeID]; n == nil || n.Status == api.NodeStatusDown {
 		return reply{}, refuse(http.StatusNotFound, "No path to node")

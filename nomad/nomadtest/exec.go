@@ -24,7 +24,10 @@ func (e RawExec) Run(ctx context.Context, t Task) Exit {
 	}
 	command, ok := t.Config["command"].(string)
 	if !ok || command == "" {
-		return Exit{Err: "missing command for raw_exec driver"}
+		return Exit{Err: invalid("Missing required argument", `The argument "command" is required, but no definition was found.`)}
+	}
+	if _, err := exec.LookPath(command); err != nil {
+		return Exit{Err: fmt.Sprintf("failed to launch command with executor: rpc error: code = Unknown desc = binary %q could not be found", command)}
 	}
 	var args []string
 	list, _ := t.Config["args"].([]any)

@@ -99,9 +99,12 @@ func (s *Server) finished(j *api.Job) bool {
 }
 
 // schedule places every group of j. What a sysbatch or system job finds no node
-// for is not tried again; other types leave a blocked evaluation.
+// for is not tried again, and is not even told where its datacenters and node
+// pool have no node at all; other types leave a blocked evaluation.
 func (s *Server) schedule(j *api.Job, eval *api.Evaluation) {
+	retried := *j.Type == api.JobTypeBatch || *j.Type == api.JobTypeService
 	failed := map[string]*api.AllocationMetric{}
+	missed := false
 	var placed []*api.Allocation
 	for _, g := range j.TaskGroups {
 		fit, metric := s.candidates(j, g)
@@ -110,7 +113,10 @@ func (s *Server) schedule(j *api.Job, eval *api.Evaluation) {
 			fit = fit[:min(len(fit), *g.Count)]
 		}
 		if len(fit) == 0 && s.running(j, g, nil) == 0 {
-			failed[*g.Name] = metric
+			missed = true
+			if retried || metric.NodesEvaluated > 0 {
+				failed[*g.Name] = metric
+			}
 		}
 		for i, n := range fit {
 			if s.running(j, g, n) == 0 {
@@ -131,7 +137,6 @@ func (s *Server) schedule(j *api.Job, eval *api.Evaluation) {
 			s.wakeNode(a.NodeID)
 		}
 	}
-	retried := *j.Type == api.JobTypeBatch || *j.Type == api.JobTypeService
 	blocked := ""
 	if len(failed) > 0 && retried {
 		b := s.newEval(j, "queued-allocs")
@@ -145,7 +150,7 @@ func (s *Server) schedule(j *api.Job, eval *api.Evaluation) {
 		}
 	})
 	events := []event{evalEvent(eval, "EvaluationUpdated")}
-	if len(failed) > 0 && len(placed) == 0 && !retried {
+	if missed && len(placed) == 0 && !retried {
 		dead := "dead"
 		j = s.changeJob(j, func(j *api.Job) { j.Status = &dead })
 		events = append(events, jobEvent(j, "EvaluationUpdated"))

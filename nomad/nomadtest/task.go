@@ -131,7 +131,7 @@ func (a *agent) resolve(w work, t *api.Task) (Task, error) {
 	for k, v := range t.Config {
 		filled, err := eachString(v, func(s string) (string, error) {
 			if _, diags := hclsyntax.ParseTemplate([]byte(s), "config", hcl.InitialPos); diags.HasErrors() {
-				return "", fmt.Errorf("failed to parse config: %s: %s", diags[0].Summary, diags[0].Detail)
+				return "", errors.New(invalid(diags[0].Summary, diags[0].Detail))
 			}
 			return fill(s), nil
 		})
@@ -144,6 +144,11 @@ func (a *agent) resolve(w work, t *api.Task) (Task, error) {
 		Alloc: w.ID, Job: w.Job, Namespace: w.Namespace, Group: w.Group, Name: t.Name, Driver: t.Driver,
 		Config: config, Env: env,
 	}, nil
+}
+
+// invalid is how a client puts what is wrong with a driver's configuration.
+func invalid(summary, detail string) string {
+	return fmt.Sprintf("2 errors occurred:\n\t* failed to parse config: \n\t* %s: %s\n\n", summary, detail)
 }
 
 // eachString returns v with f applied to every string in it.
