@@ -25,6 +25,7 @@ type handler struct {
 	networks []*network
 	hosts    Hosts
 	notices  notices
+	incoming request // of the packet that is being decided about
 }
 
 // network is a configured network with what was found out about it.
@@ -72,7 +73,8 @@ func (h *handler) handle(p datagram, now time.Time) decision {
 	if len(p.data) > maxPacket {
 		return drop(oversized)
 	}
-	r, err := parse(p.data)
+	r := &h.incoming
+	err := r.parse(p.data)
 	switch {
 	case errors.Is(err, errNotForUs):
 		return drop(notForUs)
@@ -267,7 +269,7 @@ func (h *handler) unknownArch(r *request, now time.Time) string {
 		return ""
 	}
 	return fmt.Sprintf("asks for a boot file for architecture %d (%q), and there is none: it gets an address only",
-		r.client.Arch, r.Options.Get(dhcpv4.OptionClassIdentifier))
+		r.client.Arch, r.options.get(dhcpv4.OptionClassIdentifier))
 }
 
 // destination is RFC 2131 §4.1: to the relay; to the address that the client
@@ -281,7 +283,7 @@ func (n *network) destination(r *request, yours netip.Addr) destination {
 		d.to = netip.AddrPortFrom(r.giaddr, serverPort)
 	case n.Subnet.Contains(r.ciaddr): // another one is spoofed: we would answer to a stranger
 		d.frame, d.mac, d.to = !n.Relayed, r.mac, netip.AddrPortFrom(r.ciaddr, clientPort)
-	case r.IsBroadcast() || !yours.IsValid():
+	case r.broadcast() || !yours.IsValid():
 		return n.toAll(serverPort, clientPort)
 	default:
 		d.frame, d.mac, d.to = true, r.mac, netip.AddrPortFrom(yours, clientPort)

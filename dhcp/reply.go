@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
 
 	"provision.internal/boot"
 )
@@ -48,12 +49,12 @@ const (
 // not count, since the relay takes it out again.
 func (n *network) encode(r *request, a reply) []byte {
 	limit := 576
-	if size := r.Options.Get(dhcpv4.OptionMaximumDHCPMessageSize); len(size) == 2 {
+	if size := r.options.get(dhcpv4.OptionMaximumDHCPMessageSize); len(size) == 2 {
 		limit = max(limit, int(binary.BigEndian.Uint16(size)))
 	}
 	limit = min(limit, 1500) - ipv4Len - udpLen
 	b := n.write(r, a, false)
-	if len(b)-frameHeaders-len(r.Options.Get(dhcpv4.OptionRelayAgentInformation)) > limit {
+	if len(b)-frameHeaders-len(r.options.get(dhcpv4.OptionRelayAgentInformation)) > limit {
 		b = n.write(r, a, true)
 	}
 	return b
@@ -85,9 +86,9 @@ func (n *network) write(r *request, a reply, lean bool) []byte {
 	}
 	// RFC 6842: echoed in every answer. It is never a key: one machine shows
 	// several, or none.
-	b = option(b, dhcpv4.OptionClientIdentifier, r.Options.Get(dhcpv4.OptionClientIdentifier))
+	b = option(b, dhcpv4.OptionClientIdentifier, r.options.get(dhcpv4.OptionClientIdentifier))
 	// RFC 3046 §2.2: unchanged, last, in every answer.
-	b = option(b, dhcpv4.OptionRelayAgentInformation, r.Options.Get(dhcpv4.OptionRelayAgentInformation))
+	b = option(b, dhcpv4.OptionRelayAgentInformation, r.options.get(dhcpv4.OptionRelayAgentInformation))
 	b = append(b, dhcpv4.OptionEnd.Code())
 	for len(b) < frameHeaders+minReply {
 		b = append(b, 0)
@@ -100,32 +101,31 @@ func (n *network) write(r *request, a reply, lean bool) []byte {
 func (n *network) writeHeader(r *request, a reply) []byte {
 	b := make([]byte, frameHeaders+headerLen, replyRoom)
 	h := b[frameHeaders:]
-	h[0], h[1], h[2] = byte(dhcpv4.OpcodeBootReply), byte(r.HWType), 6
-	copy(h[4:], r.TransactionID[:])
-	flags := r.Flags
+	h[0], h[1], h[2] = byte(dhcpv4.OpcodeBootReply), byte(iana.HWTypeEthernet), 6
+	copy(h[4:8], r.header[4:]) // transaction identifier
+	copy(h[flagsOffset:ciaddrOffset], r.header[flagsOffset:])
 	if a.toAll {
-		flags |= 1 << 15
+		h[flagsOffset] |= flagBroadcast
 	}
-	binary.BigEndian.PutUint16(h[10:], flags)
 	if a.kind == dhcpv4.MessageTypeAck {
-		copy(h[12:], r.ClientIPAddr.To4())
+		copy(h[ciaddrOffset:yiaddrOffset], r.header[ciaddrOffset:])
 	}
 	if a.address.IsValid() {
-		copy(h[16:], a.address.AsSlice())
+		copy(h[yiaddrOffset:], a.address.AsSlice())
 	}
-	copy(h[24:], r.GatewayIPAddr.To4())
-	copy(h[28:], r.mac[:])
+	copy(h[giaddrOffset:chaddrOffset], r.header[giaddrOffset:])
+	copy(h[chaddrOffset:], r.mac[:])
 	if a.file != "" {
-		copy(h[20:], n.server.AsSlice())
+		copy(h[siaddrOffset:], n.server.AsSlice())
 		if !r.client.HTTP {
 			copy(h[snameOffset:], n.server.String())
 		}
 		// A cut URL would be worse than none.
-		if len(a.file) < headerLen-4-fileOffset {
+		if len(a.file) < cookieOffset-fileOffset {
 			copy(h[fileOffset:], a.file)
 		}
 	}
-	copy(h[headerLen-4:], magicCookie)
+	copy(h[cookieOffset:], magicCookie)
 	return b
 }
 
@@ -149,7 +149,7 @@ func (n *network) writeBoot(b []byte, r *request, file string, lean bool) []byte
 	}
 	b = optionText(b, dhcpv4.OptionBootfileName, file)
 	// RFC 4578 §2.3: the answer carries the client's own identifier.
-	if id := r.Options.Get(optUUID); len(id) == 17 {
+	if id := r.options.get(optUUID); len(id) == 17 {
 		b = option(b, optUUID, id)
 	}
 	return b

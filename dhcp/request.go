@@ -1,6 +1,8 @@
 package dhcp
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -20,12 +22,21 @@ var (
 	optIPXE      = dhcpv4.GenericOptionCode(175)          // encapsulated iPXE options
 )
 
-// Offsets of the fixed fields (RFC 2131 §2) that the codec does not hand out raw.
+// Offsets of the fixed fields (RFC 2131 §2).
 const (
-	headerLen   = 240
-	snameOffset = 44
-	fileOffset  = 108
-	maxHops     = 16
+	flagsOffset  = 10
+	ciaddrOffset = 12
+	yiaddrOffset = 16
+	siaddrOffset = 20
+	giaddrOffset = 24
+	chaddrOffset = 28
+	snameOffset  = 44
+	fileOffset   = 108
+	cookieOffset = 236
+	headerLen    = 240
+
+	flagBroadcast = 0x80 // in the first byte of the flags
+	maxHops       = 16
 
 	// maxPacket is the longest datagram that can come in one Ethernet frame.
 	maxPacket = 1500 - 28
@@ -34,7 +45,8 @@ const (
 // request is a client's packet, with every value checked that the answer
 // depends on. A zero address is one that was not sent.
 type request struct {
-	*dhcpv4.DHCPv4
+	header    []byte // the fixed fields
+	options   options
 	mac       host.MAC
 	client    boot.Client
 	kind      dhcpv4.MessageType
@@ -49,64 +61,56 @@ type request struct {
 // Ethernet answers.
 var errNotForUs = errors.New("not for us")
 
-// parse reads a datagram. It accepts any bytes.
-func parse(data []byte) (*request, error) {
-	m, err := dhcpv4.FromBytes(data)
-	if err != nil {
-		return nil, err
+// parse makes r the request in data. It accepts any bytes; r points into them.
+func (r *request) parse(data []byte) error {
+	if len(data) < headerLen || !bytes.Equal(data[cookieOffset:headerLen], magicCookie) {
+		return errors.New("no DHCP header")
 	}
-	if m.OpCode != dhcpv4.OpcodeBootRequest {
-		return nil, fmt.Errorf("%w: operation %d", errNotForUs, m.OpCode)
+	*r = request{header: data[:headerLen]}
+	hops := r.header[3]
+	switch {
+	case r.header[0] != byte(dhcpv4.OpcodeBootRequest):
+		return fmt.Errorf("%w: operation %d", errNotForUs, r.header[0])
+	case r.header[1] != byte(iana.HWTypeEthernet) || r.header[2] != 6:
+		return fmt.Errorf("%w: hardware type %d", errNotForUs, r.header[1])
+	case hops > maxHops:
+		return fmt.Errorf("%d hops", hops)
 	}
-	if m.HWType != iana.HWTypeEthernet || len(m.ClientHWAddr) != 6 {
-		return nil, fmt.Errorf("%w: hardware type %d", errNotForUs, m.HWType)
+	if err := r.readOptions(data[headerLen:]); err != nil {
+		return err
 	}
-	if m.HopCount > maxHops {
-		return nil, fmt.Errorf("%d hops", m.HopCount)
-	}
-	if err := unfold(m, data); err != nil {
-		return nil, err
-	}
-	r := &request{
-		DHCPv4: m,
-		mac:    host.MAC(m.ClientHWAddr),
-		ciaddr: fromIP(m.ClientIPAddr),
-		giaddr: fromIP(m.GatewayIPAddr),
-	}
+	r.mac = host.MAC(r.header[chaddrOffset:])
 	if r.mac.IsZero() || r.mac[0]&1 != 0 {
-		return nil, fmt.Errorf("hardware address %s is no machine's", r.mac)
+		return fmt.Errorf("hardware address %s is no machine's", r.mac)
 	}
-	kind := m.Options.Get(dhcpv4.OptionDHCPMessageType)
+	kind := r.options.get(dhcpv4.OptionDHCPMessageType)
 	if kind == nil {
-		return nil, fmt.Errorf("%w: BOOTP", errNotForUs)
+		return fmt.Errorf("%w: BOOTP", errNotForUs)
 	}
 	if len(kind) != 1 {
-		return nil, errors.New("message type is not one byte")
+		return errors.New("message type is not one byte")
 	}
 	r.kind = dhcpv4.MessageType(kind[0])
-	if r.requested, err = address(m.Options, dhcpv4.OptionRequestedIPAddress); err != nil {
-		return nil, err
-	}
-	if r.server, err = address(m.Options, dhcpv4.OptionServerIdentifier); err != nil {
-		return nil, err
-	}
-	if err := r.readRelay(); err != nil {
-		return nil, err
+	if err := r.readAddresses(); err != nil {
+		return err
 	}
 	r.client = boot.Classify(r.mac, boot.Options{
-		VendorClass: m.Options.Get(dhcpv4.OptionClassIdentifier),
-		UserClass:   m.Options.Get(dhcpv4.OptionUserClassInformation),
-		Arch:        m.Options.Get(dhcpv4.OptionClientSystemArchitectureType),
-		UUID:        m.Options.Get(optUUID),
-		IPXE:        m.Options.Get(optIPXE),
+		VendorClass: r.options.get(dhcpv4.OptionClassIdentifier),
+		UserClass:   r.options.get(dhcpv4.OptionUserClassInformation),
+		Arch:        r.options.get(dhcpv4.OptionClientSystemArchitectureType),
+		UUID:        r.options.get(optUUID),
+		IPXE:        r.options.get(optIPXE),
 	})
-	return r, nil
+	return nil
 }
 
-// unfold adds the options that option 52 says are in the sname and file fields
-// (RFC 2131 §4.1); file comes first. The codec leaves them alone.
-func unfold(m *dhcpv4.DHCPv4, data []byte) error {
-	overload := m.Options.Get(optOverload)
+// readOptions reads the options, and those that option 52 says are in the file
+// and sname fields (RFC 2131 §4.1); file comes first.
+func (r *request) readOptions(b []byte) error {
+	if ended, err := r.options.read(b); err != nil || !ended {
+		return cmp.Or(err, errors.New("the options do not end"))
+	}
+	overload := r.options.get(optOverload)
 	if overload == nil {
 		return nil
 	}
@@ -114,45 +118,43 @@ func unfold(m *dhcpv4.DHCPv4, data []byte) error {
 		return errors.New("option overload is not 1, 2 or 3")
 	}
 	if overload[0]&1 != 0 {
-		if err := m.Options.FromBytes(data[fileOffset : headerLen-4]); err != nil {
-			return fmt.Errorf("options in the file field: %w", err)
+		if _, err := r.options.read(r.header[fileOffset:cookieOffset]); err != nil {
+			return fmt.Errorf("in the file field: %w", err)
 		}
 	}
 	if overload[0]&2 != 0 {
-		if err := m.Options.FromBytes(data[snameOffset:fileOffset]); err != nil {
-			return fmt.Errorf("options in the sname field: %w", err)
+		if _, err := r.options.read(r.header[snameOffset:fileOffset]); err != nil {
+			return fmt.Errorf("in the sname field: %w", err)
 		}
 	}
 	return nil
 }
 
-// readRelay reads what a relay added. Option 82 without a relay is a client
-// that pretends to be one (RFC 3046 §2.1).
-func (r *request) readRelay() error {
-	raw := r.Options.Get(dhcpv4.OptionRelayAgentInformation)
-	if raw == nil {
+// readAddresses reads what the client and its relay say about addresses. Option
+// 82 without a relay is a client that pretends to be one (RFC 3046 §2.1).
+func (r *request) readAddresses() (err error) {
+	r.ciaddr = fromIP(r.header[ciaddrOffset:yiaddrOffset])
+	r.giaddr = fromIP(r.header[giaddrOffset:chaddrOffset])
+	if r.requested, err = r.options.address(dhcpv4.OptionRequestedIPAddress); err != nil {
+		return err
+	}
+	if r.server, err = r.options.address(dhcpv4.OptionServerIdentifier); err != nil {
+		return err
+	}
+	relay := r.options.get(dhcpv4.OptionRelayAgentInformation)
+	if relay == nil {
 		return nil
 	}
 	if !r.giaddr.IsValid() {
 		return errors.New("relay information without a relay")
 	}
-	sub := dhcpv4.Options{}
-	if err := sub.FromBytes(raw); err != nil {
+	var sub options
+	if _, err := sub.read(relay); err != nil {
 		return fmt.Errorf("relay information: %w", err)
 	}
-	var err error
-	r.subnet, err = address(sub, dhcpv4.GenericOptionCode(5))
+	r.subnet, err = sub.address(dhcpv4.GenericOptionCode(5))
 	return err
 }
 
-// address reads an option that holds one address.
-func address(o dhcpv4.Options, code dhcpv4.OptionCode) (netip.Addr, error) {
-	raw := o.Get(code)
-	if raw == nil {
-		return netip.Addr{}, nil
-	}
-	if len(raw) != 4 {
-		return netip.Addr{}, fmt.Errorf("option %d has %d bytes, want 4", code.Code(), len(raw))
-	}
-	return fromIP(raw), nil
-}
+// broadcast reports whether the client asks for answers to all.
+func (r *request) broadcast() bool { return r.header[flagsOffset]&flagBroadcast != 0 }
