@@ -28,6 +28,6 @@ type Leases interface {
 	Leases() []host.Lease
 
 	// CommitLeases returns when all of them are durable. A nil error is what
-	// lets the ACKs go.
+	// lets the ACKs go. The slice is the caller's again then.
 	CommitLeases([]host.Lease) error
 }

@@ -183,7 +183,7 @@ func (p *prober) conclude(probed, unprobed []netip.Addr, now time.Time) {
 	p.order = p.order[:0]
 	p.server.mu.Unlock()
 	if len(again) > 0 {
-		p.server.answer(p.link, again)
+		p.server.finish(p.server.decide(p.link, again, nil))
 	}
 }
 

@@ -143,6 +143,7 @@ func (s *Server) receive(ctx context.Context, l *link, p port) error {
 		msgs[i].Buffers = [][]byte{make([]byte, maxPacket+1)}
 	}
 	in := make([]datagram, 0, batchSize)
+	var now []answer
 	for {
 		n, err := p.conn.ReadBatch(msgs, 0)
 		if err != nil {
@@ -167,13 +168,15 @@ func (s *Server) receive(ctx context.Context, l *link, p port) error {
 			s.counters.add(received)
 			in = append(in, d)
 		}
-		s.answer(l, in)
+		now = s.decide(l, in, now[:0])
+		s.finish(now)
 	}
 }
 
-// answer decides about packets, in order, and sends or queues the answers.
-func (s *Server) answer(l *link, in []datagram) {
-	var now, later []answer
+// decide decides about packets, in order. It appends to now the answers that
+// can be sent at once, and queues those whose leases must be durable first.
+func (s *Server) decide(l *link, in []datagram, now []answer) []answer {
+	var later []answer
 	s.mu.Lock()
 	at := time.Now()
 	for _, p := range in {
@@ -183,6 +186,9 @@ func (s *Server) answer(l *link, in []datagram) {
 			s.counters.add(d.what)
 			s.probers[d.park].park(p, d.client.MAC, at)
 		case d.lease.Address.IsValid():
+			if later == nil {
+				later = make([]answer, 0, len(in))
+			}
 			later = append(later, a)
 		default:
 			now = append(now, a)
@@ -199,13 +205,14 @@ func (s *Server) answer(l *link, in []datagram) {
 		}
 	}
 	s.mu.Unlock()
-	s.finish(now)
+	return now
 }
 
 // commit makes leases durable, as many at a time as have come together, and
 // then sends what waits for it. When the store fails nothing is sent: the
 // clients ask again.
 func (s *Server) commit() {
+	var leases []host.Lease
 	for batch := range s.commits {
 		for more := true; more; {
 			select {
@@ -216,9 +223,9 @@ func (s *Server) commit() {
 				more = false
 			}
 		}
-		leases := make([]host.Lease, len(batch))
-		for i, a := range batch {
-			leases[i] = a.lease
+		leases = leases[:0]
+		for _, a := range batch {
+			leases = append(leases, a.lease)
 		}
 		s.counters.add(commits)
 		if err := s.Leases.CommitLeases(leases); err != nil {

@@ -76,10 +76,11 @@ func (t *table) fill(now time.Time) []netip.Addr {
 	return addrs
 }
 
-// hungry reports whether it is time to fill the stock: a quarter of it is
-// gone, and there is something to fill it with.
+// hungry reports whether the stock cannot wait for the prober's next tick: half
+// of it is gone, and there is something to fill it with. A storm takes less, so
+// that its answers need not share the wire with probes.
 func (t *table) hungry() bool {
-	return t.stock.len()+t.probing < t.target*3/4 && (t.free.len() > 0 || t.advance())
+	return t.stock.len()+t.probing < t.target/2 && (t.free.len() > 0 || t.advance())
 }
 
 // silent notes that nobody answered the probe of a.
