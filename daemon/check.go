@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"provision.internal/dhcp"
+	"provision.internal/installer"
 	"provision.internal/web"
 	"provision.internal/xbps"
 )
@@ -61,6 +63,11 @@ func Check(ctx context.Context, cfg Config, found func(Finding)) {
 	for _, f := range checkFiles(cfg) {
 		found(f)
 	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Roles)) {
+		if role := cfg.Roles[name]; role.LUKS != nil {
+			found(checkPassphrase(name, role))
+		}
+	}
 	checkImages(ctx, cfg, running, found)
 	found(checkNomad(ctx, cfg.Nomad))
 	for _, n := range cfg.Network {
@@ -68,6 +75,19 @@ func Check(ctx context.Context, cfg Config, found func(Finding)) {
 			found(checkRivals(ctx, cfg, n))
 		}
 	}
+}
+
+// checkPassphrase reads the passphrase of a role as an install would.
+func checkPassphrase(name string, role installer.Role) Finding {
+	what := "passphrase of role " + name
+	secret, err := passphraseOf(role)
+	if err == nil && secret == "" {
+		err = fmt.Errorf("%s is empty", role.LUKS.PassphraseFile)
+	}
+	if err != nil {
+		return bad(what, "write one into the file, readable by the appliance's user only; until then no machine of the role is installed", "%v", err)
+	}
+	return good(what, "is in %s", role.LUKS.PassphraseFile)
 }
 
 // ourDaemon returns the status of the daemon of this configuration, nil when

@@ -13,9 +13,9 @@ type Enroll struct {
 	Name string   `json:"name"`
 	MAC  host.MAC `json:"mac,omitzero"`
 	Role string   `json:"role,omitempty"`
-	// Disk is the serial of the disk to install on. Naming it here, and only
-	// here, also allows a foreign RAID, LUKS, LVM, ZFS or Ceph signature on it
-	// to be wiped.
+	// Disk is the serial of the disk to install on, or both of a mirror with a
+	// comma between. Naming it here, and only here, also allows a foreign RAID,
+	// LUKS, LVM, ZFS or Ceph signature on it to be wiped.
 	Disk string `json:"disk,omitempty"`
 	// NewMachine accepts that another machine answers under a known MAC.
 	NewMachine bool `json:"new_machine,omitempty"`
@@ -27,6 +27,8 @@ type Reinstall struct {
 	Confirm string `json:"confirm"`
 	Role    string `json:"role,omitempty"` // empty keeps the role
 	Disk    string `json:"disk,omitempty"` // empty keeps the disk; see Enroll
+	// Snapshot is the one that the packages are to be of; empty means the newest.
+	Snapshot string `json:"snapshot,omitempty"`
 }
 
 // Result is the host after a request, and whether the request changed it.

@@ -34,7 +34,7 @@ You are asked to type the machine's name, unless you give --yes.`,
 	flags := cmd.Flags()
 	toggle(cmd, &yes, "yes", "do not ask")
 	flags.StringVar(&req.Role, "role", "", "give it another role")
-	flags.StringVar(&req.Disk, "disk", "", "serial of another disk; also allows wiping RAID, LUKS, LVM, ZFS or Ceph on it")
+	flags.StringVar(&req.Disk, "disk", "", "serial of another disk (of a mirror both: A,B); also allows wiping RAID, LUKS, LVM, ZFS or Ceph on it")
 	toggle(cmd, &noWait, "no-wait", "do not follow")
 	flags.DurationVar(&timeout, "timeout", 0, "follow no longer than this; the machine goes on")
 	asJSON := jsonFlag(cmd)

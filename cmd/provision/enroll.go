@@ -24,7 +24,7 @@ func newEnroll(a *app) *cobra.Command {
 		Short:   "Admit a machine: install it, once, and follow it until it is Ready",
 		Long: `Admit the machine with the given MAC address under NAME: its hostname, its name
 in the inventory, and its node name in Nomad. That makes a grant: permission to
-wipe one disk of this machine, once. The machine is installed when it next boots
+wipe one disk of this machine (or the two of a mirror), once. The machine is installed when it next boots
 from the network.
 
 NAME, MAC and role that the configuration's hosts section knows need not be
@@ -41,7 +41,7 @@ Ctrl-C stops following; the machine goes on.`,
 	flags := cmd.Flags()
 	flags.StringVar(&mac, "mac", "", "MAC address of the machine's network boot interface")
 	flags.StringVar(&req.Role, "role", "", "role from the configuration; not needed when it has only one")
-	flags.StringVar(&req.Disk, "disk", "", "serial of the disk to install on; also allows wiping RAID, LUKS, LVM, ZFS or Ceph on it")
+	flags.StringVar(&req.Disk, "disk", "", "serial of the disk to install on (of a mirror both: A,B); also allows wiping RAID, LUKS, LVM, ZFS or Ceph on it")
 	toggle(cmd, &req.NewMachine, "new-machine", "accept that another machine now has this MAC")
 	toggle(cmd, &noWait, "no-wait", "admit only, do not follow")
 	flags.DurationVar(&timeout, "timeout", 0, "follow no longer than this; the machine goes on")

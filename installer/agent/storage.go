@@ -79,15 +79,7 @@ func (in *install) encrypt(ctx context.Context) error {
 		if v.luks == "" {
 			continue
 		}
-		device, passphrase := v.below(), string(in.plan.Layout.Passphrase)
-		for _, c := range []Command{
-			{Args: []string{"cryptsetup", "luksFormat", "--type=luks2", "--batch-mode", "--uuid=" + v.luks,
-				fmt.Sprintf("--pbkdf-memory=%d", in.pbkdfMemory()), "--key-slot=0", "--key-file=-", device}, Stdin: passphrase},
-			// The machine's key is random: stretching it would only cost time at each boot.
-			{Args: []string{"cryptsetup", "luksAddKey", "--batch-mode", "--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000",
-				"--key-slot=1", "--key-file=-", device, file}, Stdin: passphrase},
-			{Args: []string{"cryptsetup", "open", "--type=luks2", "--key-file=" + file, device, v.mapping()}},
-		} {
+		for _, c := range in.cryptsetup(v, file) {
 			c.Env = noUdev
 			if err := in.command(ctx, c); err != nil {
 				return err
@@ -96,6 +88,20 @@ func (in *install) encrypt(ctx context.Context) error {
 		in.open = append(in.open, []string{"cryptsetup", "close", v.mapping()})
 	}
 	return nil
+}
+
+// cryptsetup returns the commands that make and open one encrypted device. The
+// machine's key comes first: it is random, so that stretching it would only cost
+// time, here and at each boot.
+func (in *install) cryptsetup(v volume, key string) []Command {
+	device, withKey := v.below(), "--key-file="+key
+	commands := []Command{{Args: []string{"cryptsetup", "luksFormat", "--type=luks2", "--batch-mode", "--uuid=" + v.luks,
+		"--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000", "--key-slot=1", withKey, device}}}
+	if v.fs != swapType { // in swap there is nothing to recover
+		commands = append(commands, Command{Stdin: string(in.plan.Layout.Passphrase), Args: []string{"cryptsetup", "luksAddKey", "--batch-mode",
+			fmt.Sprintf("--pbkdf-memory=%d", in.pbkdfMemory()), "--key-slot=0", withKey, device, "-"}})
+	}
+	return append(commands, Command{Args: []string{"cryptsetup", "open", "--type=luks2", withKey, device, v.mapping()}})
 }
 
 // pbkdfMemory is how many KiB Argon2 may use: an eighth of the memory, because

@@ -127,13 +127,74 @@ func probed(t *testing.T, file string) string {
 	return strings.Join(got, " ")
 }
 
-// On a real block device, with the real mounts: what is written is there after
-// everything was unmounted.
-func TestRealMounts(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root for a loop device and mounts")
+// The commands that we give are those of the real cryptsetup: the passphrase
+// opens slot 0 and the machine's key slot 1. A file stands for the partition.
+func TestRealEncryption(t *testing.T) {
+	if _, err := lookUp("", "cryptsetup"); err != nil {
+		t.Skip("cryptsetup is not installed: make deps installs it")
 	}
-	out, err := exec.Command("losetup", "--find", "--show", sparse(t, 256<<20)).CombinedOutput()
+	sys := newMachine(t).system()
+	plan := mirrorPlan()
+	in := &install{sys: sys, log: &Log{Console: t.Output()}, plan: plan}
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("the machine's key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v := volume{name: "root", path: "/", fs: "ext4", parts: []string{sparse(t, 64*mib)}, luks: "7c9a4b1e-5a10-4c39-9f57-3d3f0f6c1c11"}
+	commands := in.cryptsetup(v, key)
+	for _, c := range commands[:len(commands)-1] { // the last one needs the device mapper
+		if err := runCommand(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := probed(t, v.parts[0]); got != v.luks+" crypto_LUKS" {
+		t.Errorf("blkid sees %q, want %s", got, v.luks)
+	}
+	for _, c := range []struct {
+		slot, secret string
+		opens        bool
+	}{{"0", string(plan.Layout.Passphrase), true}, {"1", "the machine's key", true}, {"0", "the machine's key", false}} {
+		err := runCommand(t.Context(), Command{
+			Args: []string{"cryptsetup", "open", "--test-passphrase", "--key-slot=" + c.slot, "--key-file=-", v.parts[0]}, Stdin: c.secret,
+		})
+		if (err == nil) != c.opens {
+			t.Errorf("slot %s and %q: %v, want it to open: %v", c.slot, c.secret, err, c.opens)
+		}
+	}
+}
+
+// mdadm accepts our arguments on real devices, and blkid finds the array by the
+// UUID that was made up before.
+func TestRealMirror(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root for loop devices and arrays")
+	}
+	if _, err := lookUp("", "mdadm"); err != nil {
+		t.Skip("mdadm is not installed: make deps installs it")
+	}
+	if _, err := os.Stat("/proc/mdstat"); err != nil {
+		t.Skip("this computer's kernel has no md driver loaded; the end-to-end tests make real arrays")
+	}
+	v := volume{name: "root", md: "/dev/md99", mdID: "01020304:05060708:090a0b0c:0d0e0f10", parts: []string{loop(t, 64*mib), loop(t, 64*mib)}}
+	sys := newMachine(t).system()
+	sys.Run = runCommand
+	in := &install{sys: sys, log: &Log{Console: t.Output()}, self: "/bin/true", layout: layout{volumes: []volume{v}}}
+	if err := in.makeMirrors(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("mdadm", "--examine", "--export", v.parts[1]).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "MD_UUID="+v.mdID) || !strings.Contains(string(out), "MD_METADATA=1.2") {
+		t.Errorf("mdadm sees %s (%v), want the UUID %s", out, err, v.mdID)
+	}
+	if err := in.closeDevices(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// loop makes a loop device of a sparse file, for as long as the test runs.
+func loop(t *testing.T, size int64) string {
+	t.Helper()
+	out, err := exec.Command("losetup", "--find", "--show", sparse(t, size)).CombinedOutput()
 	if err != nil {
 		t.Skipf("no loop device here: %v: %s", err, out)
 	}
@@ -143,6 +204,16 @@ func TestRealMounts(t *testing.T) {
 			t.Errorf("losetup: %v: %s", err, out)
 		}
 	})
+	return device
+}
+
+// On a real block device, with the real mounts: what is written is there after
+// everything was unmounted.
+func TestRealMounts(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root for a loop device and mounts")
+	}
+	device := loop(t, 256<<20)
 	m := newMachine(t)
 	sys := m.system()
 	sys.Run, sys.Mount, sys.Unmount = runCommand, mount, unmount
@@ -159,7 +230,7 @@ func TestRealMounts(t *testing.T) {
 		}
 		t.Fatal(errors.Join(err, in.unmount(ctx)))
 	}
-	err = errors.Join(
+	err := errors.Join(
 		in.target.write("/etc/hostname", 0o644, "node1\n"),
 		in.inTargetFile("/dev/null"), in.inTargetFile("/proc/self/status"), in.inTargetFile("/sys/kernel"),
 		in.unmount(ctx), in.unmount(ctx)) // twice does no harm
