@@ -19,6 +19,7 @@ import (
 // Config is the whole configuration. Sections that belong to one part are that
 // part's own type.
 type Config struct {
+	File      string                    `mapstructure:"-"` // that all this was read from; empty for none
 	Server    Server                    `mapstructure:"server"`
 	Network   []dhcp.Network            `mapstructure:"network"`
 	Images    Images                    `mapstructure:"images"`

@@ -16,18 +16,18 @@ import (
 	"provision.internal/images/embedded"
 	"provision.internal/installer"
 	"provision.internal/web"
-	"provision.internal/xbps/mirror"
 )
 
 // kits has the installer images assembled in the background, so that DHCP need
 // not wait for them.
 type kits struct {
-	cfg    Config
-	store  *images.Store
-	ca     []byte // PEM: the only authority that the agent trusts
-	log    *slog.Logger
-	since  time.Time      // of the start
-	mirror *mirror.Mirror // where packages come from; nil where images.repository is a folder
+	cfg   Config
+	store *images.Store
+	ca    []byte // PEM: the only authority that the agent trusts
+	log   *slog.Logger
+	since time.Time // of the start
+	// packages opens the mirror's repositories; nil where images.repository is a folder.
+	packages func(ctx context.Context, arch string) ([]images.Repository, error)
 
 	mu   sync.Mutex
 	kits map[string]kit // by the installer's architecture
@@ -113,7 +113,7 @@ func (k *kits) attempt(ctx context.Context, arch string) (release func(), err er
 }
 
 func (k *kits) workshop() *Workshop {
-	return &Workshop{cfg: k.cfg, store: k.store, overlay: k.overlay, agent: embedded.Agent, mirror: k.mirror}
+	return &Workshop{cfg: k.cfg, store: k.store, overlay: k.overlay, agent: embedded.Agent, packages: k.packages}
 }
 
 // overlay is what makes the image this appliance's own.

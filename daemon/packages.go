@@ -119,6 +119,11 @@ func mirrored(ctx context.Context, m *mirror.Mirror, folders []string, arch stri
 			return nil, err
 		}
 	}
+	return frozen(m, s, folders, arch)
+}
+
+// frozen opens repositories of the snapshot s.
+func frozen(m *mirror.Mirror, s mirror.Snapshot, folders []string, arch string) ([]images.Repository, error) {
 	var all []images.Repository
 	for _, path := range folders {
 		f, err := m.Repository(s, path, arch)

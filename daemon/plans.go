@@ -65,7 +65,7 @@ func (p *plans) site(h host.Host, role installer.Role, machine string) (installe
 	if err != nil {
 		return installer.Site{}, fmt.Errorf("%s: %w: %w", h.Label(), installer.ErrPlan, err)
 	}
-	keys, err := p.cfg.Images.trusted()
+	keys, err := p.keys()
 	if err != nil {
 		return installer.Site{}, fmt.Errorf("package keys for %s: %w", h.Label(), err)
 	}
@@ -89,6 +89,14 @@ func (p *plans) site(h host.Host, role installer.Role, machine string) (installe
 		site.Repositories = append(site.Repositories, base+sub)
 	}
 	return site, nil
+}
+
+// keys are the package keys that installed systems trust.
+func (p *plans) keys() (xbps.Keys, error) {
+	if p.mirror != nil {
+		return p.mirror.Keys(), nil // an import may have brought some
+	}
+	return p.cfg.Images.trusted()
 }
 
 func (p *plans) role(h host.Host) (installer.Role, error) {

@@ -110,7 +110,7 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 		log.Warn("some machines will find no boot loader", "err", err)
 	}
 	d.machines = newMachines(st, cfg.Hosts, part("dhcp"))
-	d.kits = &kits{cfg: cfg, store: files, mirror: d.mirror, ca: authority.PEM(), log: part("images"), since: time.Now()}
+	d.kits = &kits{cfg: cfg, store: files, ca: authority.PEM(), log: part("images"), since: time.Now()}
 	d.dhcp = &dhcp.Server{Config: cfg.dhcpConfig(), Sockets: ends.dhcp, Hosts: d.machines, Leases: st, Log: part("dhcp")}
 	d.enroll = &enroll.Reconciler{Store: st, Nomad: cluster, Meta: plans.meta, Template: plans.template, Log: part("enroll")}
 
@@ -122,8 +122,12 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 		Files:  func(h host.Host) ([]installer.File, error) { return plans.files(ctx, h) },
 		Linger: cfg.Server.Linger, Now: time.Now, Log: part("http"),
 	}
+	var packages web.Packages // nil where there is no mirror
 	if d.mirror != nil {
-		boots.Packages = d.mirror
+		boots.Packages, packages = d.mirror, &bundles{cfg: cfg, mirror: d.mirror, hosts: st.Hosts, workshop: d.kits.workshop}
+		d.kits.packages = func(ctx context.Context, arch string) ([]images.Repository, error) {
+			return mirrored(ctx, d.mirror, cfg.Images.folders(arch), arch)
+		}
 	}
 	if cfg.Images.Netboot != "" {
 		boots.Autoinstall = func(h host.Host) (httpboot.Autoinstall, error) { return d.kits.autoinstall(plans, h) }
@@ -138,7 +142,7 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	d.https.TLSConfig = authority.TLS()
 	d.web = &web.Server{
 		Listener: ends.web, Hosts: st, History: st, Log: part("web"), Images: d.images, Status: d.status,
-		Roles: cfg.roleNames(), Known: cfg.known(), GrantTTL: cfg.Deadlines.Admitted,
+		Packages: packages, Roles: cfg.roleNames(), Known: cfg.known(), GrantTTL: cfg.Deadlines.Admitted,
 	}
 	return d, nil
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -11,7 +12,6 @@ import (
 	"provision.internal/images"
 	"provision.internal/images/embedded"
 	"provision.internal/web"
-	"provision.internal/xbps/mirror"
 )
 
 // Workshop is what makes installer images in the state folder, whether a daemon
@@ -22,7 +22,9 @@ type Workshop struct {
 	overlay func(userland images.Blob) (map[string][]byte, error)
 	agent   func(arch string) ([]byte, error)
 	fetcher images.Fetcher
-	mirror  *mirror.Mirror // of the running daemon; nil without one
+	// packages opens the repositories of the running daemon's mirror; nil without
+	// one.
+	packages func(ctx context.Context, arch string) ([]images.Repository, error)
 }
 
 // Progress is told what is going on.
@@ -130,8 +132,11 @@ func (w *Workshop) repositories(ctx context.Context, arch string) ([]images.Repo
 		}
 		return images.OpenRepositories(dirs, arch, keys)
 	}
-	if w.mirror != nil {
-		return mirrored(ctx, w.mirror, im.folders(arch), arch)
+	switch {
+	case w.packages != nil:
+		return w.packages(ctx, arch)
+	case im.Upstream == NoUpstream:
+		return nil, errors.New("images.upstream is none: start provision serve, which makes the image from what was imported")
 	}
 	var all []images.Repository
 	for _, sub := range im.folders(arch) {

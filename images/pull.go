@@ -103,6 +103,20 @@ func (s *Store) Pulled(r Release, arch string) (string, error) {
 	return f.Name(), f.Close()
 }
 
+// ReleaseFiles are the file names of what was pulled for arch: its ROOTFS tarball and the signed
+// list that names it. In another store's folder of releases they are as good as pulled there.
+func (s *Store) ReleaseFiles(r Release, arch string) ([]string, error) {
+	rootfs, err := s.Pulled(r, arch)
+	if err != nil {
+		return nil, err
+	}
+	files, err := s.sub(releaseDir)
+	if err != nil {
+		return nil, err
+	}
+	return []string{rootfs, files.list(r.Name, release.SumsFile), files.list(r.Name, release.SignatureFile)}, nil
+}
+
 // releaseSum is the SHA-256 of the ROOTFS tarball by the list that was pulled.
 func (s *Store) releaseSum(r Release, arch string) (string, error) {
 	key, err := release.Key(r.Name, r.Key)

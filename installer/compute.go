@@ -138,6 +138,18 @@ func grubPackage(arch string, uefi bool) (string, error) {
 	return "", fmt.Errorf("%w: there is no boot loader for %s without UEFI: switch the machine to UEFI", ErrPlan, arch)
 }
 
+// PackagesOn are all that a host of the role may need on machines of the architecture arch,
+// whatever their firmware.
+func (r Role) PackagesOn(arch string) []string {
+	var all []string
+	for _, uefi := range []bool{true, false} {
+		if grub, err := grubPackage(arch, uefi); err == nil {
+			all = union(all, r.packages(arch, grub))
+		}
+	}
+	return all
+}
+
 // packages are those that every host needs, then the role's.
 func (r Role) packages(arch, grub string) []string {
 	all := []string{"base-system", grub, "nomad"}

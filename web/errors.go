@@ -54,6 +54,14 @@ var codes = []struct {
 }
 
 func codeOf(err error) (Code, int) {
+	var coded *Error
+	if errors.As(err, &coded) {
+		for _, c := range codes {
+			if c.code == coded.Code {
+				return c.code, c.status
+			}
+		}
+	}
 	for _, c := range codes {
 		if errors.Is(err, c.err) {
 			return c.code, c.status

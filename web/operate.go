@@ -53,8 +53,18 @@ func (s *Server) reinstall(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	h, err = s.change(r, h.MAC, "to be reinstalled", func(h *host.Host) (bool, error) {
+	cause := "to be reinstalled"
+	if req.Snapshot != "" {
+		if err := s.checkSnapshot(req.Snapshot); err != nil {
+			return err
+		}
+		cause += " from the snapshot " + req.Snapshot
+	}
+	h, err = s.change(r, h.MAC, cause, func(h *host.Host) (bool, error) {
 		next, err := again(*h, req.Role, req.Disk, s.terms(actor(r)))
+		if err == nil {
+			next.Grant.Snapshot = req.Snapshot
+		}
 		*h = next
 		return true, err
 	})

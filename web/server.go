@@ -46,6 +46,7 @@ type Server struct {
 	Images   func() []Image
 	Status   func() Status
 
+	Packages Packages      // nil where there is no mirror
 	Roles    []string      // that a host may have
 	Known    []Known       // from the configuration
 	GrantTTL time.Duration // how long a grant stays open; zero means a day
@@ -102,6 +103,16 @@ func (s *Server) Handler() http.Handler {
 	handle("POST "+pathAgain, s.reinstall)
 	handle("POST "+pathRetire, s.retire)
 	handle("GET "+pathEvents, s.events)
+	handle("GET "+pathSnapshots, s.listSnapshots)
+	handle("POST "+pathSnapshots, s.freeze)
+	handle("DELETE "+pathSnapshot, s.thaw)
+	handle("POST "+pathComplete, s.completeSnapshot)
+	handle("GET "+pathExport, s.export)
+	mux.HandleFunc("POST "+pathImport, func(w http.ResponseWriter, r *http.Request) {
+		if err := s.importBundle(w, r); err != nil { // of any size, unlike all other requests
+			s.refuse(w, r, err)
+		}
+	})
 	handle("GET "+pathImages, func(w http.ResponseWriter, _ *http.Request) error { return answer(w, s.Images()) })
 	handle("GET "+pathStatus, s.status)
 	handle("GET "+pathVersion, func(w http.ResponseWriter, _ *http.Request) error { return answer(w, s.Status().Version) })

@@ -28,13 +28,15 @@ failed. Its disk is wiped when it next boots from the network.
 You are asked to type the machine's name, unless you give --yes.`,
 		Example: `  provision reinstall node1
   provision reinstall node1 --yes --no-wait
-  provision reinstall node1 --disk S4EVNX0M1234   # the disk was exchanged`,
+  provision reinstall node1 --disk S4EVNX0M1234   # the disk was exchanged
+  provision reinstall node1 --snapshot golden     # the package versions of then`,
 		Args: args(cobra.ExactArgs(1)),
 	}
 	flags := cmd.Flags()
 	toggle(cmd, &yes, "yes", "do not ask")
 	flags.StringVar(&req.Role, "role", "", "give it another role")
 	flags.StringVar(&req.Disk, "disk", "", "serial of another disk (of a mirror both: A,B); also allows wiping RAID, LUKS, LVM, ZFS or Ceph on it")
+	flags.StringVar(&req.Snapshot, "snapshot", "", "packages of this snapshot, not of the newest (provision images snapshots)")
 	toggle(cmd, &noWait, "no-wait", "do not follow")
 	flags.DurationVar(&timeout, "timeout", 0, "follow no longer than this; the machine goes on")
 	asJSON := jsonFlag(cmd)

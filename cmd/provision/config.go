@@ -96,6 +96,7 @@ func (a *app) config() (daemon.Config, error) {
 	if err != nil {
 		return cfg, fmt.Errorf("%s: %w", file, err)
 	}
+	cfg.File = file
 	return cfg, nil
 }
 

@@ -21,7 +21,8 @@ verified, and whatever is damaged is made again instead of being served.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newImagesList(a), newImagesPull(a), newImagesBuild(a), newImagesVerify(a), newImagesGC(a))
+	cmd.AddCommand(newImagesList(a), newImagesPull(a), newImagesBuild(a), newImagesVerify(a), newImagesGC(a),
+		newImagesSnapshots(a), newImagesFreeze(a), newImagesThaw(a), newImagesExport(a), newImagesImport(a))
 	return cmd
 }
 

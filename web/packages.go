@@ -1,0 +1,221 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Snapshot is what the package repositories had at one instant.
+type Snapshot struct {
+	Name         string    `json:"name"`
+	Time         time.Time `json:"time"`
+	Automatic    bool      `json:"automatic,omitempty"` // goes when no host needs it
+	Origin       string    `json:"origin,omitempty"`    // of an imported one: the key that signed its bundle
+	Repositories []string  `json:"repositories"`        // paths of the indexes
+	Hosts        []string  `json:"hosts,omitempty"`     // that were installed from it, or are to be
+}
+
+// Step is how far a long work has come.
+type Step struct {
+	What  string `json:"what"`
+	Done  int    `json:"done"` // files
+	Of    int    `json:"of"`
+	Bytes int64  `json:"bytes"` // of the files that are done
+	Size  int64  `json:"size"`  // of all
+}
+
+// Imported is what an import brought.
+type Imported struct {
+	Snapshot string `json:"snapshot"`
+	By       string `json:"by"`  // the appliance that exported it
+	Key      string `json:"key"` // which signed it
+	Packages int    `json:"packages"`
+	Files    string `json:"files,omitempty"` // folder with the other appliance's configuration
+}
+
+// Export is a bundle that is ready to be sent.
+type Export struct {
+	Key      string // public: the other site must be told it
+	KeyMade  bool   // just now
+	Packages int
+	Size     int64
+	Write    func(io.Writer) error
+}
+
+// Packages is the appliance's mirror as the operators' requests need it.
+type Packages interface {
+	Snapshots() []Snapshot // the newest first
+	Freeze(ctx context.Context, name string, step func(Step)) (Snapshot, error)
+	Complete(ctx context.Context, name string, step func(Step)) (Snapshot, error)
+	Thaw(name string) error
+	Export(ctx context.Context, name string) (Export, error)
+	// Import takes bundles signed by key, or by anyone with an empty key and trust.
+	Import(ctx context.Context, r io.Reader, key string, trust bool) (Imported, error)
+}
+
+// freeze is the body of a request for a new snapshot.
+type freeze struct {
+	Name string `json:"name"`
+}
+
+// work is one line of the answer to a request that takes long.
+type work struct {
+	Step     *Step     `json:"step,omitempty"`
+	Snapshot *Snapshot `json:"snapshot,omitempty"` // the last line
+	Error    *Error    `json:"failed,omitempty"`   // or this one
+}
+
+// Paths of the packages.
+const (
+	pathSnapshots = "/v1/snapshots"
+	pathSnapshot  = "/v1/snapshots/{ref}"
+	pathComplete  = "/v1/snapshots/{ref}/complete"
+	pathExport    = "/v1/snapshots/{ref}/export"
+	pathImport    = "/v1/import"
+)
+
+// Headers of an export.
+const (
+	headerKey      = "Provision-Key"
+	headerKeyMade  = "Provision-Key-Made"
+	headerPackages = "Provision-Packages"
+)
+
+// errNoMirror refuses what needs the mirror.
+var errNoMirror = &Error{Code: CodeState, Message: "images.repository is a folder: snapshots need images.upstream"}
+
+func (s *Server) packages() (Packages, error) {
+	if s.Packages == nil {
+		return nil, errNoMirror
+	}
+	return s.Packages, nil
+}
+
+// checkSnapshot refuses the name of none.
+func (s *Server) checkSnapshot(name string) error {
+	p, err := s.packages()
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(p.Snapshots(), func(other Snapshot) bool { return other.Name == name }) {
+		return &Error{Code: CodeUnknown, Message: "there is no snapshot " + strconv.Quote(name) + "; provision images snapshots lists them"}
+	}
+	return nil
+}
+
+func (s *Server) listSnapshots(w http.ResponseWriter, _ *http.Request) error {
+	p, err := s.packages()
+	if err != nil {
+		return err
+	}
+	all := p.Snapshots()
+	if all == nil {
+		all = []Snapshot{}
+	}
+	return answer(w, all)
+}
+
+func (s *Server) freeze(w http.ResponseWriter, r *http.Request) error {
+	var req freeze
+	if err := decode(r, &req); err != nil {
+		return err
+	}
+	p, err := s.packages()
+	if err != nil {
+		return err
+	}
+	return s.long(w, r, func(step func(Step)) (Snapshot, error) { return p.Freeze(r.Context(), req.Name, step) })
+}
+
+func (s *Server) completeSnapshot(w http.ResponseWriter, r *http.Request) error {
+	p, err := s.packages()
+	if err != nil {
+		return err
+	}
+	return s.long(w, r, func(step func(Step)) (Snapshot, error) { return p.Complete(r.Context(), r.PathValue("ref"), step) })
+}
+
+func (s *Server) thaw(w http.ResponseWriter, r *http.Request) error {
+	p, err := s.packages()
+	if err != nil {
+		return err
+	}
+	if err := p.Thaw(r.PathValue("ref")); err != nil {
+		return err
+	}
+	return answer(w, struct{}{})
+}
+
+// long answers with the steps of a work as they come, one JSON object a line, and with
+// its result.
+func (s *Server) long(w http.ResponseWriter, r *http.Request, f func(step func(Step)) (Snapshot, error)) error {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	enc, rc := json.NewEncoder(w), http.NewResponseController(w)
+	send := func(line work) {
+		// Who has hung up is noticed by the request's context.
+		_ = enc.Encode(line)
+		_ = rc.Flush()
+	}
+	snapshot, err := f(func(step Step) { send(work{Step: &step}) })
+	if err == nil {
+		send(work{Snapshot: &snapshot})
+		return nil
+	}
+	code, _ := codeOf(err)
+	if code == CodeInternal && r.Context().Err() == nil {
+		s.Log.Error("operator's request", "method", r.Method, "path", r.URL.Path, "err", err)
+	}
+	send(work{Error: &Error{Message: err.Error(), Code: code}})
+	return nil
+}
+
+func (s *Server) export(w http.ResponseWriter, r *http.Request) error {
+	p, err := s.packages()
+	if err != nil {
+		return err
+	}
+	e, err := p.Export(r.Context(), r.PathValue("ref"))
+	if err != nil {
+		return err
+	}
+	for name, value := range map[string]string{
+		"Content-Type": "application/x-tar", "Content-Length": strconv.FormatInt(e.Size, 10),
+		headerKey: e.Key, headerKeyMade: strconv.FormatBool(e.KeyMade), headerPackages: strconv.Itoa(e.Packages),
+	} {
+		w.Header().Set(name, value)
+	}
+	if err := e.Write(w); err != nil && r.Context().Err() == nil {
+		// The answer is shorter than its length then, and the client says so.
+		s.Log.Error("export", "err", err)
+	}
+	return nil
+}
+
+func (s *Server) importBundle(w http.ResponseWriter, r *http.Request) error {
+	p, err := s.packages()
+	if err != nil {
+		return err
+	}
+	trust, err := strconv.ParseBool(r.URL.Query().Get("trust"))
+	if err != nil {
+		return fmt.Errorf("%w: trust: %w", ErrInvalid, err)
+	}
+	in, err := p.Import(r.Context(), r.Body, r.URL.Query().Get("key"), trust)
+	if err != nil {
+		// A client that is still sending would find a closed connection, and not the
+		// refusal. The socket is local: the rest takes no time.
+		_, _ = io.Copy(io.Discard, r.Body)
+		return err
+	}
+	return answer(w, in)
+}
+
+// errEnded is an answer without its last line.
+var errEnded = errors.New("the daemon ended before the work did")
