@@ -2,7 +2,6 @@ package installer
 
 import (
 	"cmp"
-	"regexp"
 )
 
 // Distributor is Void's name in GRUB's menu, and of GRUB's folder in an EFI
@@ -16,12 +15,12 @@ type Serial struct {
 	Speed string // 115200
 }
 
-var serialWord = regexp.MustCompile(`(?:^|\s)console=(ttyS(\d+))(?:,(\d+))?`)
+var serialWord = Regexp(`(?:^|\s)console=(ttyS(\d+))(?:,(\d+))?`)
 
 // SerialConsole reads the first serial console of a kernel command line. Its zero
 // value means that there is none.
 func SerialConsole(cmdline string) Serial {
-	m := serialWord.FindStringSubmatch(cmdline)
+	m := serialWord().FindStringSubmatch(cmdline)
 	if m == nil {
 		return Serial{}
 	}

@@ -3,7 +3,6 @@ package installer
 import (
 	"log/slog"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -49,7 +48,7 @@ const (
 	largestPassphrase = 512 // bytes; cryptsetup asks for no longer ones at a console
 )
 
-var mountPath = regexp.MustCompile(`^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$`)
+var mountPath = Regexp(`^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$`)
 
 // layout is how r divides a disk.
 func (r Role) layout(uefi bool) Layout {
@@ -128,7 +127,7 @@ func (r Role) validatePartitions(f *faults) {
 		at := "partitions[" + countText(uint64(i)) + "]"
 		same := func(o Partition) bool { return o.Path == p.Path }
 		switch {
-		case !mountPath.MatchString(p.Path) || path.Clean(p.Path) != p.Path:
+		case !mountPath().MatchString(p.Path) || path.Clean(p.Path) != p.Path:
 			f.add(at+".path", "%q is no directory such as /var or /srv/data", p.Path)
 		case slices.Contains(reserved, p.Path):
 			f.add(at+".path", "%s cannot be a partition of its own", p.Path)

@@ -69,21 +69,21 @@ const (
 )
 
 var (
-	packageName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+_.-]*$`)
-	serviceName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@-]*$`)
-	accountName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
-	zoneName    = regexp.MustCompile(`^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$`)
-	localeName  = regexp.MustCompile(`^(C|POSIX|[a-z]{2,3}(_[A-Z]{2})?)(\.[A-Za-z0-9-]+)?(@[a-z]+)?$`)
-	nomadName   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
-	metaKey     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+	packageName = Regexp(`^[A-Za-z0-9][A-Za-z0-9+_.-]*$`)
+	serviceName = Regexp(`^[A-Za-z0-9_][A-Za-z0-9_.@-]*$`)
+	accountName = Regexp(`^[a-z_][a-z0-9_-]{0,31}$`)
+	zoneName    = Regexp(`^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$`)
+	localeName  = Regexp(`^(C|POSIX|[a-z]{2,3}(_[A-Z]{2})?)(\.[A-Za-z0-9-]+)?(@[a-z]+)?$`)
+	nomadName   = Regexp(`^[A-Za-z0-9_-]{1,128}$`)
+	metaKey     = Regexp(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 	keyKinds    = []string{"ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"}
-	hostLabel   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	hostLabel   = Regexp(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 )
 
 // ValidHostname reports why name cannot be a host's: it becomes the hostname,
 // a DNS label (RFC 1123 §2.1) and the name of the Nomad node.
 func ValidHostname(name string) error {
-	if !hostLabel.MatchString(name) {
+	if !hostLabel().MatchString(name) {
 		return fmt.Errorf("%q is no host name: want up to 63 lower-case letters, digits and inner hyphens", name)
 	}
 	return nil
@@ -100,10 +100,10 @@ func (f *faults) add(key, format string, args ...any) {
 }
 
 // each checks the entries of a list against a pattern and each other.
-func (f *faults) each(key string, values []string, pattern *regexp.Regexp, want string) {
+func (f *faults) each(key string, values []string, pattern func() *regexp.Regexp, want string) {
 	for i, v := range values {
 		switch at := fmt.Sprintf("%s[%d]", key, i); {
-		case !pattern.MatchString(v):
+		case !pattern().MatchString(v):
 			f.add(at, "%q is no %s", v, want)
 		case slices.Index(values, v) < i:
 			f.add(at, "%s is listed twice", v)
@@ -135,7 +135,7 @@ func (r Role) Validate(at string) error {
 	r.validateFiles(f)
 	for _, v := range []struct {
 		key, value, example string
-		pattern             *regexp.Regexp
+		pattern             func() *regexp.Regexp
 	}{
 		{"timezone", r.Timezone, "Europe/Berlin", zoneName},
 		{"keymap", r.Keymap, "de-latin1", serviceName},
@@ -143,7 +143,7 @@ func (r Role) Validate(at string) error {
 		{"nomad.pool", r.Nomad.Pool, "workers", nomadName},
 		{"nomad.datacenter", r.Nomad.Datacenter, "dc1", nomadName},
 	} {
-		if v.value != "" && !v.pattern.MatchString(v.value) {
+		if v.value != "" && !v.pattern().MatchString(v.value) {
 			f.add(v.key, "%q cannot be one: want something like %s", v.value, v.example)
 		}
 	}
@@ -154,7 +154,7 @@ func (r Role) Validate(at string) error {
 		f.add("cmdline", "has a line break or another control character")
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Nomad.Meta)) {
-		if !metaKey.MatchString(key) {
+		if !metaKey().MatchString(key) {
 			f.add("nomad.meta", "%q is no key: want letters, digits, dots, hyphens and underscores", key)
 		}
 	}
@@ -166,7 +166,7 @@ func (r Role) validateUsers(f *faults) {
 	for i, u := range r.Users {
 		at := fmt.Sprintf("users[%d]", i)
 		switch {
-		case !accountName.MatchString(u.Name):
+		case !accountName().MatchString(u.Name):
 			f.add(at+".name", "%q is no account name: want up to 32 lower-case letters, digits, hyphens and underscores", u.Name)
 		case u.Name == "root":
 			f.add(at+".name", "root stays locked: give another account the group wheel, which may use sudo")

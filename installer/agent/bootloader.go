@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -48,7 +47,7 @@ func (in *install) configureGRUB() error {
 }
 
 // menuKernel finds a command of the menu that loads a kernel.
-var menuKernel = regexp.MustCompile(`(?m)^\s*linux\s`)
+var menuKernel = installer.Regexp(`(?m)^\s*linux\s`)
 
 // installBootloader installs GRUB from the new system's own packages, on each
 // disk, and writes its menu. Under UEFI it is also put where firmware looks
@@ -84,15 +83,15 @@ func (in *install) installBootloader(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !menuKernel.MatchString(menu) {
+	if !menuKernel().MatchString(menu) {
 		return final("GRUB's menu has no kernel: is a kernel among the role's packages?")
 	}
 	return nil
 }
 
 var (
-	bootEntry = regexp.MustCompile(`^Boot([0-9A-Fa-f]{4})\*?\s+(.*)$`)
-	bootOrder = regexp.MustCompile(`^BootOrder:\s*([0-9A-Fa-f,]*)`)
+	bootEntry = installer.Regexp(`^Boot([0-9A-Fa-f]{4})\*?\s+(.*)$`)
+	bootOrder = installer.Regexp(`^BootOrder:\s*([0-9A-Fa-f,]*)`)
 )
 
 // bootEntries is what efibootmgr prints.
@@ -102,10 +101,10 @@ type bootEntries struct {
 }
 
 func (e *bootEntries) line(s string) {
-	if m := bootOrder.FindStringSubmatch(s); m != nil && m[1] != "" {
+	if m := bootOrder().FindStringSubmatch(s); m != nil && m[1] != "" {
 		e.order = strings.Split(strings.ToUpper(m[1]), ",")
 	}
-	if m := bootEntry.FindStringSubmatch(s); m != nil {
+	if m := bootEntry().FindStringSubmatch(s); m != nil {
 		e.entries[strings.ToUpper(m[1])] = m[2]
 	}
 }

@@ -5,11 +5,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"provision.internal/host"
+	"provision.internal/installer"
 )
 
 // notDisks are block devices that are never a machine's own disk.
@@ -38,7 +38,7 @@ func (s *System) disk(name string) (host.Disk, bool) {
 		}
 	}
 	// mmcblk0boot0 and mmcblk0rpmb hold firmware.
-	if strings.HasPrefix(name, "mmcblk") && !wholeMMC.MatchString(name) {
+	if strings.HasPrefix(name, "mmcblk") && !wholeMMC().MatchString(name) {
 		return host.Disk{}, false
 	}
 	sectors, err := strconv.ParseUint(s.read(dir, "size"), 10, 64) // of 512 bytes, whatever the disk's are
@@ -56,7 +56,7 @@ func (s *System) disk(name string) (host.Disk, bool) {
 	}, true
 }
 
-var wholeMMC = regexp.MustCompile(`^mmcblk\d+$`)
+var wholeMMC = installer.Regexp(`^mmcblk\d+$`)
 
 // diskSerial asks in the three places where drivers keep it: virtio's own
 // attribute, NVMe's and MMC's device, SCSI's and ATA's vital product data
@@ -87,11 +87,11 @@ func (s *System) diskWWN(name string) string {
 }
 
 var (
-	pciAddress  = regexp.MustCompile(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
-	ataPort     = regexp.MustCompile(`^ata\d+$`)
-	scsiAddress = regexp.MustCompile(`^\d+:(\d+:\d+:\d+)$`)
-	usbAddress  = regexp.MustCompile(`^\d+-([\d.]+:[\d.]+)$`)
-	namespace   = regexp.MustCompile(`^nvme\d+n(\d+)$`)
+	pciAddress  = installer.Regexp(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
+	ataPort     = installer.Regexp(`^ata\d+$`)
+	scsiAddress = installer.Regexp(`^\d+:(\d+:\d+:\d+)$`)
+	usbAddress  = installer.Regexp(`^\d+-([\d.]+:[\d.]+)$`)
+	namespace   = installer.Regexp(`^nvme\d+n(\d+)$`)
 )
 
 // diskPath names the place where the disk is plugged in, from the device's path
@@ -105,20 +105,20 @@ func (s *System) diskPath(name string) string {
 	}
 	pci, below := "", ""
 	for _, part := range strings.Split(path.Dir(filepath.ToSlash(real)), "/") {
-		if pciAddress.MatchString(part) {
+		if pciAddress().MatchString(part) {
 			pci, below = part, ""
-		} else if ataPort.MatchString(part) {
+		} else if ataPort().MatchString(part) {
 			below = "-ata-" + s.read("/sys/class/ata_port", part, "port_no") // counts per controller
-		} else if m := usbAddress.FindStringSubmatch(part); m != nil {
+		} else if m := usbAddress().FindStringSubmatch(part); m != nil {
 			below = "-usb-" + m[1]
-		} else if m := scsiAddress.FindStringSubmatch(part); m != nil && !strings.HasPrefix(below, "-ata") {
+		} else if m := scsiAddress().FindStringSubmatch(part); m != nil && !strings.HasPrefix(below, "-ata") {
 			below += "-scsi-" + m[1]
 		}
 	}
 	if pci == "" {
 		return ""
 	}
-	if m := namespace.FindStringSubmatch(name); m != nil {
+	if m := namespace().FindStringSubmatch(name); m != nil {
 		below = "-nvme-" + m[1]
 	}
 	return "pci-" + pci + below

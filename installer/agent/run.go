@@ -10,9 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
+
+	"provision.internal/installer"
 )
 
 var randomBytes io.Reader = rand.Reader
@@ -113,7 +114,7 @@ func lookUp(root, name string) (string, error) {
 	return "", final("%s is not in the installer's userland or the installed packages", name)
 }
 
-var escapes = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
+var escapes = installer.Regexp(`\x1b\[[0-9;]*[A-Za-z]`)
 
 // eachLine calls f for each line of r that is not empty. A carriage return ends
 // a line too: progress bars use it. Lines that never end are cut. What tells a
@@ -123,7 +124,7 @@ func eachLine(r io.Reader, f func(string)) {
 	br := bufio.NewReader(r)
 	var line []byte
 	flush := func() {
-		plain := escapes.ReplaceAllString(strings.ToValidUTF8(string(line), "?"), "")
+		plain := escapes().ReplaceAllString(strings.ToValidUTF8(string(line), "?"), "")
 		if s := strings.TrimSpace(plain); s != "" {
 			f(s)
 		}

@@ -2,9 +2,10 @@ package agent
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"provision.internal/installer"
 )
 
 // xbpsWatch reads what the programs of XBPS print (version 0.60; see testdata) and
@@ -19,14 +20,14 @@ type xbpsWatch struct {
 
 var (
 	// "18 packages will be downloaded:", and the same for what was fetched before.
-	xbpsPlan = regexp.MustCompile(`^(\d+) packages? will be (downloaded|installed|updated|configured):$`)
+	xbpsPlan = installer.Regexp(`^(\d+) packages? will be (downloaded|installed|updated|configured):$`)
 	// "linux6.1-6.1.140_1.x86_64.xbps: [123MB 45%] 80MB/s ETA: 00m01s", once a second;
 	// on a terminal with "[ 3%] ", the part of everything, in front.
-	xbpsFetching = regexp.MustCompile(`^(?:\[ *\d+%\] )?(\S+_\d+)\.[^.\s]+\.xbps: \[(\S+) (\d+)%\] `)
+	xbpsFetching = installer.Regexp(`^(?:\[ *\d+%\] )?(\S+_\d+)\.[^.\s]+\.xbps: \[(\S+) (\d+)%\] `)
 	// "linux6.1-6.1.140_1.x86_64.xbps: 123MB [avg rate: 80MB/s]"
-	xbpsFetched = regexp.MustCompile(`^(\S+_\d+)\.[^.\s]+\.xbps: \S+ \[avg rate: `)
+	xbpsFetched = installer.Regexp(`^(\S+_\d+)\.[^.\s]+\.xbps: \S+ \[avg rate: `)
 	// "linux6.1-6.1.140_1: unpacking ..."
-	xbpsAction = regexp.MustCompile(`^(\S+_\d+): (verifying|unpacking|configuring|installed successfully|updated successfully)\b`)
+	xbpsAction = installer.Regexp(`^(\S+_\d+): (verifying|unpacking|configuring|installed successfully|updated successfully)\b`)
 )
 
 // xbpsRefusals are parts of lines that will be the same at every repetition, with
@@ -50,20 +51,20 @@ func (w *xbpsWatch) line(s string) bool {
 			return true
 		}
 	}
-	if m := xbpsPlan.FindStringSubmatch(s); m != nil {
+	if m := xbpsPlan().FindStringSubmatch(s); m != nil {
 		w.plan(m[1], m[2])
 		return true
 	}
-	if m := xbpsFetching.FindStringSubmatch(s); m != nil {
+	if m := xbpsFetching().FindStringSubmatch(s); m != nil {
 		w.tell("fetching %s: %s%% of %s", m[1], m[3], m[2])
 		return false
 	}
-	if m := xbpsFetched.FindStringSubmatch(s); m != nil {
+	if m := xbpsFetched().FindStringSubmatch(s); m != nil {
 		w.done++
 		w.tell("fetched %s", m[1])
 		return true
 	}
-	if m := xbpsAction.FindStringSubmatch(s); m != nil {
+	if m := xbpsAction().FindStringSubmatch(s); m != nil {
 		w.act(m[1], m[2])
 	}
 	return !strings.Contains(s, ".sig2: ") && !strings.Contains(s, " ETA: ") // of an index
