@@ -22,7 +22,7 @@ const (
 )
 
 // Agent speaks with the appliance for one machine, from hello to the end of its
-// install. All fields must be set.
+// install. All fields must be set but those that may be nil.
 type Agent struct {
 	System   *System
 	Client   *Client
@@ -31,6 +31,11 @@ type Agent struct {
 	MAC      host.MAC            // of the NIC that the machine booted from
 	Userland *installer.Userland // nil: the initrd has the tools
 	Self     string              // path of the agent's own binary
+	First    *host.Inventory     // for the first hello, gathered before; nil: not yet
+
+	// Time sets the clock from the appliance, for when no certificate is valid by
+	// this machine's own. nil: it is as it should be.
+	Time func(context.Context) error
 
 	reporting bool
 	last      lastWords
@@ -57,7 +62,7 @@ func (a *Agent) Install(ctx context.Context) error {
 	quiet := func() {} // ends the reports
 	defer func() { quiet() }()
 	for {
-		inv := a.System.inventory(a.MAC)
+		inv := a.inventory()
 		welcome, err := a.hello(ctx, secret, inv)
 		if err != nil {
 			return err
@@ -68,7 +73,7 @@ func (a *Agent) Install(ctx context.Context) error {
 		}
 		if welcome.Action == installer.ActionWait {
 			a.Log.Say("the appliance says: wait: %s", welcome.Reason)
-			if err := a.System.Wait(ctx, time.Duration(min(max(welcome.RetryAfter, 1), 60))*time.Second); err != nil {
+			if err := a.await(ctx, inv.Disks, time.Duration(min(max(welcome.RetryAfter, 1), 60))*time.Second); err != nil {
 				return err
 			}
 			continue
@@ -99,10 +104,38 @@ func (a *Agent) Install(ctx context.Context) error {
 	}
 }
 
+// inventory describes the machine as it is now.
+func (a *Agent) inventory() host.Inventory {
+	if first := a.First; first != nil {
+		a.First = nil
+		return *first
+	}
+	return a.System.inventory(a.MAC)
+}
+
+// await waits as the appliance has asked, but not when there is news for it:
+// a disk that its driver shows late may be the one that was missed.
+func (a *Agent) await(ctx context.Context, told []host.Disk, pause time.Duration) error {
+	const look = time.Second
+	for ; pause > 0; pause -= look {
+		if err := a.System.Wait(ctx, min(look, pause)); err != nil || !slices.Equal(told, a.System.disks(a.MAC)) {
+			return err
+		}
+	}
+	return nil
+}
+
 // post sends one request, repeating it while the appliance is away.
 func (a *Agent) post(ctx context.Context, path string, question, answer any) error {
 	return a.System.retry(ctx, patience, time.Second, 20*time.Second, func() error {
-		return a.Client.Post(ctx, installer.AgentPrefix+path, question, answer)
+		err := a.Client.Post(ctx, installer.AgentPrefix+path, question, answer)
+		if a.Time != nil && clockIsOff(err) {
+			if err := a.Time(ctx); err != nil {
+				return err
+			}
+			err = a.Client.Post(ctx, installer.AgentPrefix+path, question, answer)
+		}
+		return err
 	}, func(err error, pause time.Duration) {
 		a.Log.Say("%v; once more in %s", err, pause)
 	})
@@ -119,7 +152,7 @@ func (a *Agent) hello(ctx context.Context, secret string, inv host.Inventory) (i
 	a.last.Session = w.Session
 	a.last.mu.Unlock()
 	a.mark("hello")
-	return w, nil
+	return w, a.System.correctClock(a.Log, a.Client.Date())
 }
 
 // mark keeps the step where the supervisor finds it. A fault here costs a word
@@ -160,16 +193,13 @@ func (a *Agent) startReports(ctx context.Context) (end func()) {
 // that hello must be said once more: the hardware or the host's state is not
 // what the welcome was made for.
 func (a *Agent) prepare(ctx context.Context, secret string, inv host.Inventory, w installer.Welcome) (plan installer.Plan, again bool, err error) {
-	if a.Userland != nil {
-		a.mark("tools")
-		a.Log.Progress(host.Progress{Step: "tools", Text: "fetch the installer's tools"})
-		err := a.System.fetchUserland(ctx, *a.Userland, func(err error, pause time.Duration) {
-			a.Log.Say("tools: %v; once more in %s", err, pause)
-		})
-		if err != nil {
-			return plan, false, &StepError{"tools", err}
-		}
-		a.Userland = nil
+	var settling sync.WaitGroup
+	settling.Go(func() { a.System.settle(ctx, time.Second/2) }) // its end is ctx's, which everything below has
+	a.System.mountFirmware(a.Log)
+	err = a.tools(ctx)
+	settling.Wait()
+	if err != nil {
+		return plan, false, &StepError{"tools", err}
 	}
 	// A disk that shows up late may be the one that the role means, or make its
 	// choice ambiguous: the appliance must choose again.
@@ -207,6 +237,22 @@ func planned(plan installer.Plan) string {
 		ids = append(ids, d.Serial)
 	}
 	return strings.Join(ids, ",")
+}
+
+// tools gets the programs that the install runs.
+func (a *Agent) tools(ctx context.Context) error {
+	if a.Userland == nil {
+		return nil
+	}
+	a.mark("tools")
+	a.Log.Progress(host.Progress{Step: "tools", Text: "fetch the installer's tools"})
+	err := a.System.fetchUserland(ctx, *a.Userland, func(err error, pause time.Duration) {
+		a.Log.Say("tools: %v; once more in %s", err, pause)
+	})
+	if err == nil {
+		a.Userland = nil
+	}
+	return err
 }
 
 // carryOut installs. A panic is an error like any other: it must be reported.

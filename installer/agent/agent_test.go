@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"provision.internal/host"
 	"provision.internal/installer"
 )
 
@@ -247,6 +248,72 @@ func TestLateDiskMeansHello(t *testing.T) {
 	}
 	if n := len(read[installer.TakeGrant](a, "grant")); n != 1 {
 		t.Errorf("the grant was asked for %d times", n)
+	}
+}
+
+// The appliance may have missed a disk that its driver shows only now: it hears
+// of it at once, not at the end of the wait that it asked for.
+func TestLateDiskEndsTheWait(t *testing.T) {
+	m, a, agent := ready(t)
+	a.then("hello", func(w http.ResponseWriter) bool {
+		m.addDisk("vdb", "LATE")
+		return say(installer.Welcome{Action: installer.ActionWait, RetryAfter: 60, Reason: "no disk has that serial"})(w)
+	})
+	if err := agent.Install(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(read[installer.Hello](a, "hello")); n != 2 || m.waited > 30*time.Second {
+		t.Errorf("hello was said %d times in %s, want twice without the minute's wait", n, m.waited)
+	}
+}
+
+// What was gathered while the network came up is told once; after that the
+// machine is looked at again.
+func TestFirstInventory(t *testing.T) {
+	_, a, agent := ready(t)
+	a.then("hello", say(installer.Welcome{Action: installer.ActionWait}))
+	agent.First = &host.Inventory{Vendor: "gathered before"}
+	if err := agent.Install(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	hellos := read[installer.Hello](a, "hello")
+	if hellos[0].Inventory.Vendor != "gathered before" || len(hellos[1].Inventory.Disks) != 1 {
+		t.Errorf("hello was said with %+v, then %+v", hellos[0].Inventory, hellos[1].Inventory)
+	}
+}
+
+// A clock that stands at its beginning lets no certificate be valid. It is set
+// from the appliance's plain server, and only then.
+func TestClockBeforeEveryCertificate(t *testing.T) {
+	_, a, agent := ready(t)
+	now, asked := time.Date(1960, 1, 1, 0, 0, 0, 0, time.UTC), 0
+	agent.Client.HTTP.Transport.(*http.Transport).TLSClientConfig.Time = func() time.Time { return now }
+	agent.Time = func(context.Context) error {
+		now = time.Now()
+		asked++
+		return nil
+	}
+	if err := agent.Install(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"hello", "grant", "finished"}, a.paths()); d != "" || asked != 1 {
+		t.Errorf("the time was asked for %d times; requests differ (-want +got):\n%s", asked, d)
+	}
+}
+
+// A clock that is off by less is set from the answer to hello.
+func TestClockFromHello(t *testing.T) {
+	m, a, agent := ready(t)
+	agent.Time = func(context.Context) error { return errors.New("no need to ask") }
+	a.then("hello", func(w http.ResponseWriter) bool {
+		w.Header().Set("Date", "Thu, 08 May 2031 07:08:09 GMT")
+		return false
+	})
+	if err := agent.Install(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if done := m.done(); len(done) == 0 || done[0] != "clock 2031-05-08T07:08:09Z" {
+		t.Errorf("the first effect is not the clock's: %q", done)
 	}
 }
 

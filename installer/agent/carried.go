@@ -53,7 +53,7 @@ func WorkCarried(ctx context.Context, version string) error {
 		return err
 	}
 	sys.Enter = enterRoot
-	return work(ctx, sys, version, surroundings{drivers: func(*System, *Log) {}, network: carriedNetwork})
+	return work(ctx, sys, version, surroundings{drivers: func(context.Context, *System, *Log) {}, network: carriedNetwork})
 }
 
 // carriedNetwork returns the MAC address that the boot script gave. Which

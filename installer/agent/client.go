@@ -22,10 +22,18 @@ type Client struct {
 	HTTP *http.Client
 
 	session atomic.Value // string; from hello, which may come again while reports are on their way
+	date    atomic.Value // time.Time; of the last answer
 }
 
 // SetSession makes later requests carry the session.
 func (c *Client) SetSession(session string) { c.session.Store(session) }
+
+// Date is when the appliance sent its last answer, by its own clock; zero before
+// the first.
+func (c *Client) Date() time.Time {
+	t, _ := c.date.Load().(time.Time)
+	return t
+}
 
 // How long one request may take, and how large its answer may be: a plan
 // carries files.
@@ -107,6 +115,9 @@ func (c *Client) Post(ctx context.Context, path string, question, answer any) er
 	b, err := io.ReadAll(io.LimitReader(resp.Body, largestAnswer))
 	if err != nil {
 		return fmt.Errorf("read the appliance's answer to %s: %w", path, err)
+	}
+	if t, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		c.date.Store(t)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return &Refusal{Path: path, Status: resp.StatusCode, Message: refusalText(resp, b)}

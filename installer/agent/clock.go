@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -36,14 +38,26 @@ func applianceTime(ctx context.Context, url string) (time.Time, error) {
 	return t, nil
 }
 
-// setClock sets the system's clock to t if it is off; it reports whether.
-func setClock(t time.Time) (bool, error) {
-	if d := time.Until(t); d > -clockTolerance && d < clockTolerance {
-		return false, nil
+// clockIsOff reports whether err says that the appliance's certificate is not
+// valid at what this machine believes to be now.
+func clockIsOff(err error) bool {
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &invalid) && invalid.Reason == x509.Expired
+}
+
+// correctClock sets the clock unless it is nearly at now. A zero now is not known.
+func (s *System) correctClock(log *Log, now time.Time) error {
+	if d := time.Until(now); now.IsZero() || d > -clockTolerance && d < clockTolerance {
+		return nil
 	}
+	if err := s.Clock(now); err != nil {
+		return fmt.Errorf("set the clock: %w", err)
+	}
+	log.Say("the clock was off; it is %s now", now.UTC().Format(time.RFC3339))
+	return nil
+}
+
+func setClock(t time.Time) error {
 	tv := unix.NsecToTimeval(t.UnixNano())
-	if err := unix.Settimeofday(&tv); err != nil {
-		return false, os.NewSyscallError("settimeofday", err)
-	}
-	return true, nil
+	return os.NewSyscallError("settimeofday", unix.Settimeofday(&tv))
 }

@@ -146,6 +146,7 @@ func (m *machine) system() *System {
 		Mount: func(source, target, fstype string, _ uintptr, _ string) error {
 			return m.effect("mount " + source + " " + strings.TrimPrefix(target, m.root) + " " + fstype)
 		},
+		Clock:   func(now time.Time) error { return m.effect("clock " + now.UTC().Format(time.RFC3339)) },
 		Unmount: func(target string) error { return m.effect("unmount " + strings.TrimPrefix(target, m.root)) },
 		Chown: func(_ *target, name string, uid, gid int) error {
 			return m.effect(fmt.Sprintf("chown /%s %d:%d", name, uid, gid))

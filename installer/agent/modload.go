@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 	"golang.org/x/sys/unix"
 )
 
@@ -59,28 +57,18 @@ func refusesCompressed(err error) bool {
 	return false
 }
 
+// unpackModule unpacks zstd, which is how the appliance packs the modules of
+// every initrd. Other methods would only make the agent slower to start.
 func unpackModule(path string, r io.Reader) ([]byte, error) {
-	var plain io.Reader
-	var err error
-	switch {
-	case strings.HasSuffix(path, ".zst"):
-		var d *zstd.Decoder
-		d, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
-		if err == nil {
-			defer d.Close()
-			plain = d
-		}
-	case strings.HasSuffix(path, ".xz"):
-		plain, err = xz.NewReader(r)
-	case strings.HasSuffix(path, ".gz"):
-		plain, err = gzip.NewReader(r)
-	default:
-		return nil, fmt.Errorf("%s: unknown compression: want .ko, .ko.zst, .ko.xz or .ko.gz", path)
+	if !strings.HasSuffix(path, ".zst") {
+		return nil, fmt.Errorf("%s: unknown compression: want .ko or .ko.zst", path)
 	}
+	d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	b, err := io.ReadAll(plain)
+	defer d.Close()
+	b, err := io.ReadAll(d)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -27,6 +27,16 @@ var pseudo = []mountPoint{
 // efivars holds the firmware's variables: boot entries.
 var efivars = mountPoint{"efivarfs", "/sys/firmware/efi/efivars", "efivarfs", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, "", true}
 
+// mountFirmware makes boot entries writable. A machine without them boots all
+// the same, by the path that firmware looks for.
+func (s *System) mountFirmware(log *Log) {
+	if m := efivars; s.uefi() {
+		if err := s.Mount(m.source, m.target, m.fstype, m.flags, m.data); err != nil {
+			log.Say("boot entries cannot be written: %v", err)
+		}
+	}
+}
+
 // mountPseudo mounts the kernel's file systems of a fresh initrd.
 func mountPseudo() error {
 	var faults []error

@@ -126,10 +126,12 @@ func superviseWorker(console io.Writer, args ...string) (status int, last string
 	if err != nil {
 		return -1, err.Error()
 	}
-	p, err := os.StartProcess(executable(), append([]string{"provision-agent", WorkArgument}, args...), &os.ProcAttr{
+	defer null.Close()
+	// Not os.StartProcess: it starts another process first, to learn what the kernel can.
+	pid, err := syscall.ForkExec(executable(), append([]string{"provision-agent", WorkArgument}, args...), &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   []string{"PATH=" + strings.Join(binaries, ":"), "HOME=/root"},
-		Files: []*os.File{null, w, w},
+		Files: []uintptr{null.Fd(), w.Fd(), w.Fd()},
 	})
 	w.Close()
 	if err != nil {
@@ -141,7 +143,7 @@ func superviseWorker(console io.Writer, args ...string) (status int, last string
 		defer close(read)
 		io.Copy(out, r) // ends with the last writer
 	}()
-	status = reap(p.Pid)
+	status = reap(pid)
 	select {
 	case <-read:
 		return status, string(out.kept)

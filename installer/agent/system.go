@@ -21,6 +21,7 @@ type System struct {
 	Unmount func(target string) error
 	Chown   func(t *target, name string, uid, gid int) error
 	Wait    func(context.Context, time.Duration) error // sleeps; ends early with ctx's error
+	Clock   func(time.Time) error                      // sets the system's clock
 	Rand    io.Reader
 	// Enter makes a directory, into which the userland was unpacked, the root of
 	// this process; nil where the userland is unpacked over Root. See enterRoot.
@@ -59,6 +60,7 @@ func Machine() *System {
 		Unmount: unmount,
 		Chown:   (*target).Chown,
 		Wait:    wait,
+		Clock:   setClock,
 		Rand:    randomBytes,
 	}
 }

@@ -29,17 +29,22 @@ func Work(ctx context.Context, version string) error {
 // surroundings are what an initrd of ours does by itself and another one has
 // done already.
 type surroundings struct {
-	drivers func(*System, *Log)                                    // loads what the hardware asks for
+	drivers func(context.Context, *System, *Log)                   // loads what the hardware asks for
 	network func(context.Context, *System, *Log) (host.MAC, error) // brings it up; by which address the appliance knows the machine
 }
 
 func work(ctx context.Context, sys *System, version string, around surroundings) error {
 	log := &Log{Console: os.Stdout}
 	log.Say("agent %s", version)
-	hardware := make(chan error, 1)
+	boot := commandLine(sys.read("/proc/cmdline"))
+	// Whatever hello needs is done at the same time, because each takes long
+	// somewhere: drivers and disks on a server with many, the network behind a
+	// switch that looks for loops.
+	hardware := make(chan host.Inventory, 1)
 	go func() {
-		around.drivers(sys, log)
-		hardware <- sys.settle(ctx)
+		around.drivers(ctx, sys, log)
+		sys.awaitDisk(ctx)
+		hardware <- sys.inventory(boot)
 	}()
 	overlay, ca, err := readOverlay(sys)
 	if err != nil {
@@ -56,19 +61,12 @@ func work(ctx context.Context, sys *System, version string, around surroundings)
 	if err != nil {
 		return err
 	}
-	if err := setTime(ctx, sys, log, overlay.HTTP); err != nil {
-		return err
-	}
-	if err := <-hardware; err != nil {
-		return err
-	}
-	if sys.uefi() {
-		m := efivars
-		if err := sys.Mount(m.source, m.target, m.fstype, m.flags, m.data); err != nil {
-			log.Say("boot entries cannot be written: %v", err)
-		}
-	}
 	a := &Agent{System: sys, Client: client, Log: log, Version: version, MAC: mac, Userland: overlay.Userland, Self: "/proc/self/exe"}
+	a.Time = func(ctx context.Context) error { return setTime(ctx, sys, log, overlay.HTTP) }
+	if first := <-hardware; mac == boot {
+		first.NICs = sys.nics(mac) // the links are up by now
+		a.First = &first
+	}
 	return a.Install(ctx)
 }
 
@@ -97,18 +95,6 @@ func readOverlay(sys *System) (o installer.Overlay, ca []byte, err error) {
 		return o, nil, fmt.Errorf("read the appliance's overlay: %w: this initrd was not served by an appliance", err)
 	}
 	return o, ca, nil
-}
-
-// loadDrivers loads everything that the hardware asks for. What cannot be
-// loaded is told, and missed only when it was needed.
-func loadDrivers(sys *System, log *Log) {
-	modules, err := newModules(sys.Root)
-	if err == nil {
-		err = modules.Coldplug(func() {})
-	}
-	if err != nil {
-		log.Say("drivers: %v", err)
-	}
 }
 
 // connect brings up the network and returns the MAC address by which the
@@ -149,49 +135,7 @@ func setTime(ctx context.Context, sys *System, log *Log, url string) error {
 	if err != nil {
 		return err
 	}
-	if set, err := setClock(now); err != nil {
-		return fmt.Errorf("set the clock: %w", err)
-	} else if set {
-		log.Say("the clock was off; it is %s now", now.UTC().Format(time.RFC3339))
-	}
-	return nil
-}
-
-// settle waits until the kernel finds no more devices: a choice among disks must
-// see all of them, and drivers scan in the background. The disks are looked at
-// once more before the grant is taken, so that this wait can be short.
-func (s *System) settle(ctx context.Context) error {
-	const (
-		poll  = 20 * time.Millisecond
-		quiet = 150 * time.Millisecond // without a new device
-		most  = 15 * time.Second
-		first = 5 * time.Second // for a first disk, when there is none
-	)
-	seen, still := "", time.Duration(0)
-	for waited := time.Duration(0); waited < most; waited += poll {
-		now := s.read("/sys/kernel/uevent_seqnum")
-		if now != seen {
-			seen, still = now, 0
-		}
-		if still >= quiet && (waited >= first || s.anyDisk()) {
-			return nil
-		}
-		if err := s.Wait(ctx, poll); err != nil {
-			return err
-		}
-		still += poll
-	}
-	return nil
-}
-
-func (s *System) anyDisk() bool {
-	entries, _ := os.ReadDir(s.path("/sys/block")) // no sysfs, no disks
-	for _, e := range entries {
-		if _, ok := s.disk(e.Name()); ok {
-			return true
-		}
-	}
-	return false
+	return sys.correctClock(log, now)
 }
 
 // Modprobe is what the kernel calls for modules that it wants by itself: file
