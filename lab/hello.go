@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -85,7 +86,8 @@ func (r *Rack) emptyInit(ctx context.Context, kernel string) (time.Duration, err
 // hello boots the installer's kernel with its initrd in the rack's network, as a
 // machine that nobody has admitted.
 func (r *Rack) hello(ctx context.Context, kernel, initrd string) (time.Duration, error) {
-	mac := host.MAC{0x52, 0x54, 0x00, 0xf1, 0x00, byte(time.Now().UnixNano())}
+	mac := host.MAC{0x52, 0x54, 0x00} // another machine at each run: the appliance must not know it yet
+	rand.Read(mac[3:])
 	const tap = "tap-hello"
 	if err := r.addTap(ctx, tap); err != nil {
 		return 0, err
