@@ -111,6 +111,13 @@ func snapshotFor(m *mirror.Mirror, h host.Host) (string, error) {
 	return s.Name, err
 }
 
+// connect has images made of what the mirror has.
+func (k *kits) connect(m *mirror.Mirror) {
+	k.packages = func(ctx context.Context, arch string) ([]images.Repository, error) {
+		return mirrored(ctx, m, k.cfg.Images.folders(arch), arch)
+	}
+}
+
 // mirrored opens repositories of the newest snapshot, which is made if there is none.
 func mirrored(ctx context.Context, m *mirror.Mirror, folders []string, arch string) ([]images.Repository, error) {
 	s, err := m.Newest()

@@ -125,9 +125,7 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	var packages web.Packages // nil where there is no mirror
 	if d.mirror != nil {
 		boots.Packages, packages = d.mirror, &bundles{cfg: cfg, mirror: d.mirror, hosts: st.Hosts, workshop: d.kits.workshop}
-		d.kits.packages = func(ctx context.Context, arch string) ([]images.Repository, error) {
-			return mirrored(ctx, d.mirror, cfg.Images.folders(arch), arch)
-		}
+		d.kits.connect(d.mirror)
 	}
 	if cfg.Images.Netboot != "" {
 		boots.Autoinstall = func(h host.Host) (httpboot.Autoinstall, error) { return d.kits.autoinstall(plans, h) }

@@ -93,8 +93,8 @@ func (v *Void) Asked() []string {
 	return asked
 }
 
-// repositories builds the main one, with a kernel and tools, and an empty
-// nonfree one.
+// repositories builds the main one, with a kernel, tools and what every role needs,
+// and a nonfree one.
 func (v *Void) repositories(t testing.TB, arch string) {
 	t.Helper()
 	image := "vmlinuz"
@@ -115,7 +115,14 @@ func (v *Void) repositories(t testing.TB, arch string) {
 		spec("mdadm-4.3_1", arch, tool("mdadm"), "libc>=0"),
 		spec("cryptsetup-2.7_1", arch, tool("cryptsetup"), "libc>=0"),
 		spec("libc-2.41_1", arch, []xbps.File{xbps.Regular("usr/lib/libc.so.6", 0o755, []byte("libc"))}),
-	}, nil}
+		spec("base-system-0.114_1", arch, nil, "libc>=0"),
+		spec("grub-2.12_1", arch, tool("grub-install")),
+		spec("grub-x86_64-efi-2.12_1", arch, nil, "grub>=0"),
+		spec("grub-arm64-efi-2.12_1", arch, nil, "grub>=0"),
+	}, {
+		spec("nomad-1.9.3_1", arch, tool("nomad"), "cni-plugins>=0"),
+		spec("cni-plugins-1.5_1", arch, tool("bridge")),
+	}}
 	for i, folder := range xbps.Folders(arch) {
 		dir := filepath.Join(v.Dir, folder)
 		if err := os.MkdirAll(dir, 0o755); err != nil {
