@@ -9,9 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
@@ -94,17 +97,38 @@ func TestInitrdIsReadByCpio(t *testing.T) {
 	}
 }
 
+// The same inputs give the same bytes: whoever makes the image, whenever, in
+// whatever folder, and in whatever order things are named.
 func TestAssembleIsReproducible(t *testing.T) {
-	in := inputs(t)
-	var got [2]images.Image
-	for i := range got {
-		var err error
-		if got[i], err = open(t).Assemble(t.Context(), in); err != nil {
-			t.Fatal(err)
-		}
+	in := withFirmware(t, "CONFIG_FW_LOADER_COMPRESS_ZSTD=y\n")
+	in.Repositories = append(in.Repositories, repository(t, nil, tools()...)...)
+	in.Rootfs = installedSystem(t)
+	in.Packages = []string{"mdadm", "cryptsetup"}
+	first, err := open(t).Assemble(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(got[0], got[1]); diff != "" {
-		t.Errorf("two stores, same inputs:\n%s", diff)
+	tarball, err := os.ReadFile(in.Rootfs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := filepath.Join(t.TempDir(), "another-name")
+	if err := os.WriteFile(elsewhere, tarball, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(elsewhere, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TZ", "Asia/Kathmandu")
+	defer syscall.Umask(syscall.Umask(0o077))
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	in.Rootfs, in.Packages = elsewhere, []string{"cryptsetup", "mdadm"}
+	second, err := open(t).Assemble(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first, second); diff != "" {
+		t.Errorf("two images of the same inputs:\n%s", diff)
 	}
 }
 
@@ -219,6 +243,22 @@ func TestAssembleRefuses(t *testing.T) {
 			t.Cleanup(images.LimitRootfs(128 << 20))
 			in.Rootfs = bomb(t)
 		}, "when decompressed"},
+		"a symbolic link outside": {func(t *testing.T, in *images.Inputs) {
+			in.Rootfs = tarball(t, tar.Header{Name: "usr/out", Typeflag: tar.TypeSymlink, Linkname: "../../etc/shadow"})
+		}, `usr/out: is a symbolic link to "../../etc/shadow", which is outside`},
+		"a file twice": {func(t *testing.T, in *images.Inputs) {
+			in.Rootfs = tarball(t, regular("usr/a", "x"), regular("./usr/a", "y"))
+		}, "given twice"},
+		"a pipe": {func(t *testing.T, in *images.Inputs) {
+			in.Rootfs = tarball(t, tar.Header{Name: "usr/p", Typeflag: tar.TypeFifo})
+		}, "are refused"},
+		"a name too long": {func(t *testing.T, in *images.Inputs) {
+			in.Rootfs = tarball(t, regular("usr/"+strings.Repeat("n", 256), "x"))
+		}, "name of 256 bytes"},
+		"more than a machine's memory": {func(t *testing.T, in *images.Inputs) {
+			t.Cleanup(images.LimitMemory(64 << 10))
+			in.Rootfs = tarball(t, regular("usr/big", strings.Repeat("x", 80<<10)))
+		}, "would occupy 0 MiB of a machine's memory, more than 0"},
 		"an empty one":  {func(t *testing.T, in *images.Inputs) { in.Rootfs = tarball(t) }, "no files"},
 		"a missing one": {func(_ *testing.T, in *images.Inputs) { in.Rootfs += ".gone" }, "set images.rootfs"},
 		"a cut one": {func(t *testing.T, in *images.Inputs) {

@@ -14,3 +14,10 @@ func LimitNetboot(tarball, initrd int64) (restore func()) {
 	maxNetboot, maxInitrd = tarball, initrd
 	return func() { maxNetboot, maxInitrd = oldTarball, oldInitrd }
 }
+
+// LimitMemory sets the limit of an image and returns what sets it back.
+func LimitMemory(n int64) (restore func()) {
+	old := maxMemory
+	maxMemory = n
+	return func() { maxMemory = old }
+}
