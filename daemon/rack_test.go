@@ -8,31 +8,25 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"provision.internal/dhcp/dhcptest"
 	"provision.internal/web"
 )
 
-var racks atomic.Int32
-
-// rack is a network namespace for the daemon with a cable to another one for
-// machines.
+// rack is the daemon's folder, and a cable to its machines.
 type rack struct {
-	tb               testing.TB
-	dir              string
-	server, machines string
+	tb    testing.TB
+	dir   string
+	cable dhcptest.Cable
 }
 
 func newRack(tb testing.TB) *rack {
@@ -40,51 +34,28 @@ func newRack(tb testing.TB) *rack {
 	if os.Geteuid() != 0 {
 		tb.Skip("needs root for a network namespace")
 	}
-	id := fmt.Sprintf("%d-%d", os.Getpid(), racks.Add(1))
-	r := &rack{tb: tb, dir: tb.TempDir(), server: "daemons" + id, machines: "daemonm" + id}
-	for _, ns := range []string{r.server, r.machines} {
-		r.ip("netns", "add", ns)
-		tb.Cleanup(func() { r.ip("netns", "del", ns) })
-		r.ip("-n", ns, "link", "set", "lo", "up")
+	cable, err := dhcptest.NewCable("daemon", netip.MustParsePrefix("10.77.0.1/24"))
+	if err != nil {
+		tb.Fatal(err)
 	}
-	r.ip("link", "add", "rack0", "netns", r.server, "type", "veth", "peer", "name", "nic", "netns", r.machines)
-	r.ip("-n", r.server, "address", "add", "10.77.0.1/24", "dev", "rack0")
-	r.ip("-n", r.server, "link", "set", "rack0", "up")
-	r.ip("-n", r.machines, "link", "set", "nic", "up")
-	return r
+	tb.Cleanup(func() {
+		if err := cable.Remove(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return &rack{tb: tb, dir: tb.TempDir(), cable: cable}
 }
 
-func (r *rack) ip(args ...string) {
-	r.tb.Helper()
-	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-		r.tb.Fatalf("ip %v: %v\n%s", args, err, out)
-	}
-}
-
-// in runs f in a network namespace, on a thread that ends with it.
 func (r *rack) in(ns string, f func() error) {
 	r.tb.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread is of no more use
-		fd, err := os.Open("/run/netns/" + ns)
-		if err == nil {
-			defer fd.Close()
-			err = unix.Setns(int(fd.Fd()), unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
+	if err := dhcptest.Inside(ns, f); err != nil {
 		r.tb.Fatalf("in %s: %v", ns, err)
 	}
 }
 
 func (r *rack) config(more string) string {
 	settings := strings.Replace(minimal, "interface: rack0}",
-		fmt.Sprintf("interface: rack0, state: %[1]s/state, socket: %[1]s/socket%s}", r.dir, more), 1)
+		fmt.Sprintf("interface: srv, state: %[1]s/state, socket: %[1]s/socket%s}", r.dir, more), 1)
 	return strings.Replace(settings, "images: {", fmt.Sprintf("images: {repositories: [], cmdline: \"\", loaders: {bios: %s/none}, ", r.dir), 1)
 }
 
@@ -119,7 +90,7 @@ func (r *rack) start(config string) running {
 	if err != nil {
 		r.tb.Fatal(err)
 	}
-	d := running{cmd: exec.Command("ip", "netns", "exec", r.server, self), log: &lockedBuffer{}}
+	d := running{cmd: exec.Command("ip", "netns", "exec", r.cable.Server, self), log: &lockedBuffer{}}
 	d.cmd.Env = append(os.Environ(), configVariable+"="+config)
 	d.cmd.Stderr, d.cmd.Stdout = d.log, d.log
 	if err := d.cmd.Start(); err != nil {
@@ -161,8 +132,8 @@ func (d running) end(sig syscall.Signal) error {
 // acquire boots a machine as far as its address.
 func (r *rack) acquire(m dhcptest.Machine) (addr net.IP) {
 	r.tb.Helper()
-	r.in(r.machines, func() error {
-		segment, err := dhcptest.Open("nic")
+	r.in(r.cable.Client, func() error {
+		segment, err := dhcptest.Open(dhcptest.ClientDevice)
 		if err != nil {
 			return err
 		}
@@ -186,7 +157,7 @@ func (r *rack) acquire(m dhcptest.Machine) (addr net.IP) {
 
 func (r *rack) get(url string) (body string) {
 	r.tb.Helper()
-	r.in(r.server, func() error {
+	r.in(r.cable.Server, func() error {
 		// The connection must be made on this thread: it is in the namespace.
 		conn, err := net.Dial("tcp", "10.77.0.1:80")
 		if err != nil {

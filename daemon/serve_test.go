@@ -117,9 +117,9 @@ func TestSecondDaemonSaysWhatIsTaken(t *testing.T) {
 	wantWords(ended(r.config("")), "in use by process", "stop it", r.dir+"/state")
 	// Another state folder, the same socket and ports: all of them at once.
 	other := strings.Replace(r.config(""), r.dir+"/state", r.dir+"/other", 1)
-	wantWords(ended(other), "another provision serve", "port 67 is in use on rack0", "TFTP on :69", "http: :80 is in use by daemon.test", "https: :443 is in use", "server.https")
-	missing := strings.Replace(r.config(", name: second"), "interface: rack0", "interface: rack9", 1)
-	wantWords(ended(strings.Replace(missing, r.dir+"/state", r.dir+"/third", 1)), "interface rack9 does not exist", "rack0")
+	wantWords(ended(other), "another provision serve", "port 67 is in use on srv", "TFTP on :69", "http: :80 is in use by daemon.test", "https: :443 is in use", "server.https")
+	missing := strings.Replace(r.config(", name: second"), "interface: srv", "interface: rack9", 1)
+	wantWords(ended(strings.Replace(missing, r.dir+"/state", r.dir+"/third", 1)), "interface rack9 does not exist", "srv")
 }
 
 func TestCheckComparesWithTheWorld(t *testing.T) {
@@ -134,7 +134,7 @@ func TestCheckComparesWithTheWorld(t *testing.T) {
 	}
 	check := func() map[string]Finding {
 		all := map[string]Finding{}
-		r.in(r.server, func() error {
+		r.in(r.cable.Server, func() error {
 			for _, f := range checkAddresses(cfg) {
 				all[f.What] = f
 			}
@@ -156,7 +156,7 @@ func TestCheckComparesWithTheWorld(t *testing.T) {
 		}
 	}
 	before := check()
-	want(before, "interface rack0", Good, "10.77.0.1/24")
+	want(before, "interface srv", Good, "10.77.0.1/24")
 	want(before, "address 10.77.0.1", Good, "on this machine")
 	want(before, "port 80/tcp (http)", Good, "is free")
 	want(before, "socket", Good, "no daemon runs")
@@ -207,8 +207,8 @@ func TestStateFolder(t *testing.T) {
 // The first answer counts from the start of the process. The goal is 300 ms.
 func BenchmarkFirstAnswer(b *testing.B) {
 	r := newRack(b)
-	r.in(r.machines, func() error {
-		segment, err := dhcptest.Open("nic")
+	r.in(r.cable.Client, func() error {
+		segment, err := dhcptest.Open(dhcptest.ClientDevice)
 		if err != nil {
 			return err
 		}

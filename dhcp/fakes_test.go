@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"provision.internal/boot"
+	"provision.internal/dhcp/dhcptest"
 	"provision.internal/host"
 )
 
@@ -121,13 +122,13 @@ func rack() Network {
 
 // start runs a server in c's namespace until the test ends, or until the
 // function that it returns is called.
-func start(tb testing.TB, c cable, cfg Config, leases Leases) (*Server, *people, func()) {
+func start(tb testing.TB, c dhcptest.Cable, cfg Config, leases Leases) (*Server, *people, func()) {
 	tb.Helper()
 	if err := cfg.Validate(); err != nil {
 		tb.Fatal(err)
 	}
 	var sockets *Sockets
-	inside(tb, c.server, func() (err error) {
+	inside(tb, c.Server, func() (err error) {
 		sockets, err = Listen(cfg)
 		return err
 	})

@@ -47,7 +47,7 @@ func TestListenErrors(t *testing.T) {
 	c := newCable(t)
 	rival := func(t *testing.T) {
 		var conn net.PacketConn
-		inside(t, c.server, func() (err error) {
+		inside(t, c.Server, func() (err error) {
 			conn, err = net.ListenPacket("udp4", ":67")
 			return err
 		})
@@ -73,7 +73,7 @@ func TestListenErrors(t *testing.T) {
 			n := small()
 			tt.change(&n)
 			var listened error
-			inside(t, c.server, func() error {
+			inside(t, c.Server, func() error {
 				s, err := Listen(Config{Networks: []Network{n}})
 				if err == nil {
 					err = s.Close()
@@ -111,7 +111,7 @@ func TestReadErrorsDoNotEndTheServer(t *testing.T) {
 	c := newCable(t)
 	cfg := Config{Networks: []Network{small()}}
 	var sockets *Sockets
-	inside(t, c.server, func() (err error) {
+	inside(t, c.Server, func() (err error) {
 		sockets, err = Listen(cfg)
 		return err
 	})

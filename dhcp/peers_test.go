@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"provision.internal/dhcp/dhcptest"
 	"provision.internal/host"
 )
 
@@ -54,7 +55,7 @@ func TestRealClients(t *testing.T) {
 // peer is a server and one machine on which a real client runs.
 type peer struct {
 	*testing.T
-	cable  cable
+	cable  dhcptest.Cable
 	leases *memory
 	dir    string
 	first  netip.Addr
@@ -67,7 +68,7 @@ func newPeer(t *testing.T, program string) *peer {
 	}
 	c := newCable(t)
 	p := &peer{T: t, cable: c, leases: &memory{}, dir: t.TempDir()}
-	mac, err := host.ParseMAC(strings.TrimSpace(run(t, "ip", "netns", "exec", c.client, "cat", "/sys/class/net/cli/address")))
+	mac, err := host.ParseMAC(strings.TrimSpace(run(t, "ip", "netns", "exec", c.Client, "cat", "/sys/class/net/cli/address")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func (p *peer) run(name string, args ...string) string {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", p.cable.client, name}, args...)...)
+	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", p.cable.Client, name}, args...)...)
 	cmd.WaitDelay = time.Second // dhcpcd's helpers keep its output open
 	var out output
 	cmd.Stdout, cmd.Stderr = &out, &out

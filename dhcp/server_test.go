@@ -16,10 +16,10 @@ import (
 )
 
 // segment opens the machines' end of c.
-func segment(tb testing.TB, c cable) *dhcptest.Segment {
+func segment(tb testing.TB, c dhcptest.Cable) *dhcptest.Segment {
 	tb.Helper()
 	var s *dhcptest.Segment
-	inside(tb, c.client, func() (err error) {
+	inside(tb, c.Client, func() (err error) {
 		s, err = dhcptest.Open("cli")
 		return err
 	})
@@ -140,7 +140,7 @@ func TestRestart(t *testing.T) {
 // An address that somebody uses without a lease is never offered.
 func TestConflictProbe(t *testing.T) {
 	c := newCable(t)
-	run(t, "ip", "-n", c.client, "address", "add", "10.77.1.1/16", "dev", "cli")
+	run(t, "ip", "-n", c.Client, "address", "add", "10.77.1.1/16", "dev", "cli")
 	s, _, _ := start(t, c, Config{Networks: []Network{small()}}, &memory{})
 	seg := segment(t, c)
 	got := map[netip.Addr]bool{}
@@ -168,16 +168,16 @@ func TestConflictProbe(t *testing.T) {
 func TestRelayedNetwork(t *testing.T) {
 	c := newCable(t)
 	// The machines' end is a router: 10.78.0.1 is its other side.
-	run(t, "ip", "-n", c.client, "address", "add", "10.77.0.2/16", "dev", "cli")
-	run(t, "ip", "-n", c.client, "address", "add", "10.78.0.1/32", "dev", "lo")
-	run(t, "ip", "-n", c.client, "address", "add", "10.78.0.10/32", "dev", "lo") // a machine with a fixed address
-	run(t, "ip", "-n", c.server, "route", "add", "10.78.0.0/24", "via", "10.77.0.2")
+	run(t, "ip", "-n", c.Client, "address", "add", "10.77.0.2/16", "dev", "cli")
+	run(t, "ip", "-n", c.Client, "address", "add", "10.78.0.1/32", "dev", "lo")
+	run(t, "ip", "-n", c.Client, "address", "add", "10.78.0.10/32", "dev", "lo") // a machine with a fixed address
+	run(t, "ip", "-n", c.Server, "route", "add", "10.78.0.0/24", "via", "10.77.0.2")
 	far := Network{Name: "far", Interface: "srv", Subnet: netip.MustParsePrefix("10.78.0.0/24"), DHCP: Full, Relayed: true,
 		Pool: Pool{ip("10.78.0.10"), ip("10.78.0.11")}}
 	s, _, _ := start(t, c, Config{Networks: []Network{far}}, &memory{})
 
 	var relay net.PacketConn
-	inside(t, c.client, func() (err error) {
+	inside(t, c.Client, func() (err error) {
 		relay, err = net.ListenPacket("udp4", "10.78.0.1:67")
 		return err
 	})
@@ -249,7 +249,7 @@ func TestRouterAdvertisementOnTheWire(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCable(t)
 			if bridged {
-				c.bridge(t)
+				bridge(t, c)
 			}
 			s, _, _ := start(t, c, Config{Networks: []Network{small()}}, &memory{})
 			solicit(t, c)
@@ -264,10 +264,10 @@ func TestRouterAdvertisementOnTheWire(t *testing.T) {
 }
 
 // solicit sends iPXE's router solicitation and waits for the answer.
-func solicit(t *testing.T, c cable) {
+func solicit(t *testing.T, c dhcptest.Cable) {
 	t.Helper()
 	var conn *packet.Conn
-	inside(t, c.client, func() error {
+	inside(t, c.Client, func() error {
 		ifi, err := net.InterfaceByName("cli")
 		if err == nil {
 			conn, err = packet.Listen(ifi, packet.Raw, etherIPv6, nil)

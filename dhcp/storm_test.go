@@ -17,7 +17,7 @@ func TestStorm(t *testing.T) {
 	s, _, _ := start(t, c, Config{Networks: []Network{rack()}}, leases)
 	load := dhcptest.Load{Interface: "cli", InFlight: 1000, Count: 1000}
 	var got dhcptest.Result
-	inside(t, c.client, func() (err error) {
+	inside(t, c.Client, func() (err error) {
 		got, err = load.Run(context.Background())
 		return err
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"provision.internal/dhcp/dhcptest"
 )
 
 // Options say what is measured. Provision and Log must be set.
@@ -65,13 +68,13 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := newWire(ctx)
+	cable, err := dhcptest.NewCable("bench", netip.MustParsePrefix(network))
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
-		if err := w.remove(); err != nil {
-			o.Log.Error("namespaces remain: remove them with ip netns del", "server", w.server, "client", w.client, "err", err)
+		if err := cable.Remove(); err != nil {
+			o.Log.Error("namespaces remain: remove them with ip netns del", "server", cable.Server, "client", cable.Client, "err", err)
 		}
 	}()
 
@@ -87,7 +90,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 					return nil, err
 				}
 				o.Log.Info("measuring", "case", c.name, "server", srv.name, "run", run+1, "of", o.Runs)
-				samples, err := once(ctx, c, srv, w, boot, filepath.Join(dir, "state"), s.settle)
+				samples, err := once(ctx, c, srv, cable, boot, filepath.Join(dir, "state"), s.settle)
 				table.add(srv.name, samples, err)
 			}
 		}
@@ -104,7 +107,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 }
 
 // once starts a server with an empty state, loads it, and stops it.
-func once(ctx context.Context, c benchCase, srv server, w *wire, boot *bootFiles, dir string, settle time.Duration) (out []sample, err error) {
+func once(ctx context.Context, c benchCase, srv server, cable dhcptest.Cable, boot *bootFiles, dir string, settle time.Duration) (out []sample, err error) {
 	program, err := locate(srv.program)
 	if err != nil {
 		return nil, fmt.Errorf("%w: make peers installs %s", err, srv.pack)
@@ -116,12 +119,12 @@ func once(ctx context.Context, c benchCase, srv server, w *wire, boot *bootFiles
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(w.server, dir, env, program, args...)
+	p, err := start(cable.Server, dir, env, program, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
-	took, err := await(ctx, p, w.client, c.ready)
+	took, err := await(ctx, p, cable.Client, c.ready)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +135,7 @@ func once(ctx context.Context, c benchCase, srv server, w *wire, boot *bootFiles
 	}
 	ctx, cancel := context.WithTimeout(ctx, loadLimit)
 	defer cancel()
-	return c.load(ctx, &lane{wire: w, process: p, forks: srv.forks, start: took, boot: boot})
+	return c.load(ctx, &lane{cable: cable, process: p, forks: srv.forks, start: took, boot: boot})
 }
 
 // table collects the rows of one case, grouped by measure.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -68,10 +69,10 @@ func leftovers(t *testing.T) []string {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	w := namesOf(os.Getpid())
+	ours := fmt.Sprintf("%d-", os.Getpid())
 	var left []string
 	for _, e := range all {
-		if e.Name() == w.server || e.Name() == w.client {
+		if strings.HasPrefix(e.Name(), "bench-") && strings.Contains(e.Name(), ours) {
 			left = append(left, e.Name())
 		}
 	}

@@ -21,7 +21,7 @@ type benchCase struct {
 
 // lane is what a load needs to know of the server under it.
 type lane struct {
-	wire    *wire
+	cable   dhcptest.Cable
 	process *process
 	forks   bool
 	start   time.Duration // from the program's start to its first answer
@@ -151,11 +151,11 @@ func (l *lane) closedLoop(ctx context.Context, exchanges int) ([]sample, error) 
 
 // dhcp runs a load and gives the processor time that it cost the server.
 func (l *lane) dhcp(ctx context.Context, load dhcptest.Load) (r dhcptest.Result, used time.Duration, err error) {
-	load.Interface = clientDevice
+	load.Interface = dhcptest.ClientDevice
 	// The first machine's number is above those that asked whether the server is up.
 	load.First = 1 << 20
 	used, err = l.cost(func() error {
-		return inside(l.wire.client, func() (err error) {
+		return dhcptest.Inside(l.cable.Client, func() (err error) {
 			r, err = load.Run(ctx)
 			return err
 		})
@@ -176,7 +176,7 @@ func (l *lane) tftp(ctx context.Context, clients, repeat int) ([]sample, error) 
 		Server: netip.MustParseAddrPort(serverAddress + ":69"), File: loaderFile, Want: l.boot.loader,
 		Block: 1468, Clients: clients, Repeat: repeat,
 	}
-	return l.transfer(func() (transferred, error) { return load.run(ctx, l.wire.client) })
+	return l.transfer(func() (transferred, error) { return load.run(ctx, l.cable.Client) })
 }
 
 func (l *lane) http(ctx context.Context, file string, bytes, clients, repeat int) ([]sample, error) {
@@ -184,7 +184,7 @@ func (l *lane) http(ctx context.Context, file string, bytes, clients, repeat int
 		Server: netip.MustParseAddrPort(serverAddress + ":80"), Path: "/nbp/" + file, Size: int64(bytes),
 		Clients: clients, Repeat: repeat,
 	}
-	return l.transfer(func() (transferred, error) { return load.run(ctx, l.wire.client) })
+	return l.transfer(func() (transferred, error) { return load.run(ctx, l.cable.Client) })
 }
 
 // transfer turns what was moved into samples.

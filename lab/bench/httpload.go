@@ -9,8 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
-	"time"
+
+	"provision.internal/dhcp/dhcptest"
 )
 
 // httpLoad is a number of clients that each fetch one file over and over on one
@@ -34,12 +34,8 @@ func (l httpLoad) readBuffer() int {
 // run connects every client first, so that they start as one.
 func (l httpLoad) run(ctx context.Context, namespace string) (transferred, error) {
 	var conns []net.Conn
-	defer func() {
-		for _, c := range conns {
-			c.Close()
-		}
-	}()
-	err := inside(namespace, func() error {
+	defer func() { closeAll(conns) }()
+	err := dhcptest.Inside(namespace, func() error {
 		for range l.Clients {
 			c, err := new(net.Dialer).DialContext(ctx, "tcp", l.Server.String())
 			if err != nil {
@@ -52,34 +48,7 @@ func (l httpLoad) run(ctx context.Context, namespace string) (transferred, error
 	if err != nil {
 		return transferred{}, err
 	}
-	defer context.AfterFunc(ctx, func() {
-		for _, c := range conns {
-			c.SetDeadline(time.Unix(1, 0))
-		}
-	})()
-
-	var total transferred
-	var errs []error
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	start := time.Now()
-	for _, c := range conns {
-		wg.Go(func() {
-			n, err := l.client(c)
-			mu.Lock()
-			defer mu.Unlock()
-			total.Bytes += n
-			if err != nil {
-				errs = append(errs, err)
-			}
-		})
-	}
-	wg.Wait()
-	total.Took = time.Since(start)
-	if len(errs) > 0 {
-		return total, fmt.Errorf("%d of %d clients: %w", len(errs), l.Clients, errs[0])
-	}
-	return total, nil
+	return crowd(ctx, l.Clients, conns, func(own []net.Conn) (int64, error) { return l.client(own[0]) })
 }
 
 // client is one of them.

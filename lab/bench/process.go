@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"provision.internal/dhcp/dhcptest"
 )
 
 // process is a server that was started here. It has a process group of its own, because
@@ -36,7 +38,7 @@ func start(namespace, dir string, env []string, program string, args ...string) 
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	// A child is born into the namespace of the thread that starts it.
-	err = inside(namespace, func() error {
+	err = dhcptest.Inside(namespace, func() error {
 		p.began = time.Now()
 		return p.cmd.Start()
 	})

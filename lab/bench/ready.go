@@ -43,8 +43,8 @@ func await(ctx context.Context, p *process, namespace string, ask probe) (time.D
 // dhcpAnswers sends a DISCOVER. Each is from another machine: a server may be slow for one that
 // repeats itself.
 func dhcpAnswers(ctx context.Context, namespace string, attempt int) error {
-	return inside(namespace, func() error {
-		s, err := dhcptest.Open(clientDevice)
+	return dhcptest.Inside(namespace, func() error {
+		s, err := dhcptest.Open(dhcptest.ClientDevice)
 		if err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func dhcpAnswers(ctx context.Context, namespace string, attempt int) error {
 // tftpAnswers asks for a file that is not there: an ERROR is an answer.
 func tftpAnswers(ctx context.Context, namespace string, _ int) error {
 	var conn *net.UDPConn
-	err := inside(namespace, func() (err error) {
+	err := dhcptest.Inside(namespace, func() (err error) {
 		conn, err = net.ListenUDP("udp4", nil)
 		return err
 	})
@@ -82,7 +82,7 @@ func tftpAnswers(ctx context.Context, namespace string, _ int) error {
 
 // httpAnswers connects.
 func httpAnswers(ctx context.Context, namespace string, _ int) error {
-	return inside(namespace, func() error {
+	return dhcptest.Inside(namespace, func() error {
 		c, err := new(net.Dialer).DialContext(ctx, "tcp", serverAddress+":80")
 		if err != nil {
 			return err

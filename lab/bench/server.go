@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"provision.internal/dhcp/dhcptest"
 )
 
 // A server is a program that can be measured. Ours is the first of each protocol's.
@@ -23,6 +25,13 @@ type server struct {
 
 // ours is the name of our own server in every table.
 const ours = "provision"
+
+// The servers' address and its network, which is as wide as it is so that a pool of any
+// size fits.
+const (
+	serverAddress = "10.0.0.1"
+	network       = serverAddress + "/8"
+)
 
 // The addresses given away: twice as many as any load has machines.
 const (
@@ -79,7 +88,7 @@ roles:
 nomad:
   address: http://%[1]s:4646
   servers: ["%[1]s:4647"]
-`, serverAddress, serverDevice, dir, poolFrom, poolTo, filepath.Join(boot, loaderFile), filepath.Join(boot, largeFile))
+`, serverAddress, dhcptest.ServerDevice, dir, poolFrom, poolTo, filepath.Join(boot, loaderFile), filepath.Join(boot, largeFile))
 		return files(map[string]string{filepath.Join(dir, "provision.yaml"): config},
 			[]string{"serve", "--config", filepath.Join(dir, "provision.yaml"), "--log-level", "warn"})
 	}}
@@ -97,7 +106,7 @@ func kea() server {
   "option-data": [{"name": "routers", "data": "%[5]s"}, {"name": "domain-name-servers", "data": "%[5]s"},
    {"name": "tftp-server-name", "data": "%[5]s"}, {"name": "boot-file-name", "data": "%[6]s"}]}],
  "loggers": [{"name": "kea-dhcp4", "severity": "ERROR", "output_options": [{"output": "stderr"}]}]
-}}`, serverDevice, dir, poolFrom, poolTo, serverAddress, loaderFile)
+}}`, dhcptest.ServerDevice, dir, poolFrom, poolTo, serverAddress, loaderFile)
 		args, _, err := files(map[string]string{filepath.Join(dir, "kea.json"): config}, []string{"-c", filepath.Join(dir, "kea.json")})
 		return args, []string{"KEA_LOCKFILE_DIR=" + dir, "KEA_PIDFILE_DIR=" + dir}, err
 	}}
@@ -113,7 +122,7 @@ subnet 10.0.0.0 netmask 255.0.0.0 {
 `, poolFrom, poolTo, serverAddress, loaderFile)
 		conf, leases := filepath.Join(dir, "dhcpd.conf"), filepath.Join(dir, "leases")
 		return files(map[string]string{conf: config, leases: ""},
-			[]string{"-4", "-f", "-q", "-cf", conf, "-lf", leases, "-pf", filepath.Join(dir, "pid"), serverDevice})
+			[]string{"-4", "-f", "-q", "-cf", conf, "-lf", leases, "-pf", filepath.Join(dir, "pid"), dhcptest.ServerDevice})
 	}}
 }
 
@@ -121,7 +130,7 @@ subnet 10.0.0.0 netmask 255.0.0.0 {
 func dnsmasq(protocol string) server {
 	return server{name: "dnsmasq", program: "dnsmasq", pack: "dnsmasq-base", configure: func(dir, boot string) ([]string, []string, error) {
 		lines := []string{
-			"port=0", "interface=" + serverDevice, "bind-interfaces", "user=root", "log-facility=/dev/null",
+			"port=0", "interface=" + dhcptest.ServerDevice, "bind-interfaces", "user=root", "log-facility=/dev/null",
 			"pid-file=" + filepath.Join(dir, "pid"),
 		}
 		if protocol == "tftp" {

@@ -9,8 +9,9 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"sync"
 	"time"
+
+	"provision.internal/dhcp/dhcptest"
 )
 
 // Operation codes of RFC 1350 and RFC 2347.
@@ -31,28 +32,12 @@ type tftpLoad struct {
 	Repeat  int // fetches for each client, one after the other
 }
 
-// transferred is what a TFTP or HTTP load moved.
-type transferred struct {
-	Bytes   int64
-	Took    time.Duration
-	Repeats int // requests and acknowledgements sent again (TFTP)
-}
-
-// MBps is the rate in 10^6 bytes per second.
-func (t transferred) MBps() float64 {
-	return float64(t.Bytes) / 1e6 / t.Took.Seconds()
-}
-
 // run opens every socket in namespace first, so that the clients start as one.
 func (l tftpLoad) run(ctx context.Context, namespace string) (transferred, error) {
 	// A socket for each fetch: firmware takes a new port for each.
 	conns := make([]*net.UDPConn, 0, l.Clients*l.Repeat)
-	defer func() {
-		for _, c := range conns {
-			c.Close()
-		}
-	}()
-	err := inside(namespace, func() error {
+	defer func() { closeAll(conns) }()
+	err := dhcptest.Inside(namespace, func() error {
 		for range l.Clients * l.Repeat {
 			c, err := net.ListenUDP("udp4", nil)
 			if err != nil {
@@ -65,41 +50,18 @@ func (l tftpLoad) run(ctx context.Context, namespace string) (transferred, error
 	if err != nil {
 		return transferred{}, err
 	}
-	defer context.AfterFunc(ctx, func() {
-		for _, c := range conns {
-			c.SetDeadline(time.Unix(1, 0))
-		}
-	})()
-
-	var total transferred
-	var errs []error
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	start := time.Now()
-	for i := range l.Clients {
-		wg.Go(func() {
-			for _, c := range conns[i*l.Repeat : (i+1)*l.Repeat] {
-				f := tftpFetch{load: l, conn: c, ctx: ctx}
-				err := f.run()
-				mu.Lock()
-				total.Bytes += int64(f.at)
-				total.Repeats += f.repeats
-				if err != nil {
-					errs = append(errs, err)
-				}
-				mu.Unlock()
-				if err != nil {
-					return
-				}
+	return crowd(ctx, l.Clients, conns, func(own []*net.UDPConn) (int64, error) {
+		var total int64
+		for _, c := range own {
+			f := tftpFetch{load: l, conn: c, ctx: ctx}
+			err := f.run()
+			total += int64(f.at)
+			if err != nil {
+				return total, err
 			}
-		})
-	}
-	wg.Wait()
-	total.Took = time.Since(start)
-	if len(errs) > 0 {
-		return total, fmt.Errorf("%d of %d clients: %w", len(errs), l.Clients, errs[0])
-	}
-	return total, nil
+		}
+		return total, nil
+	})
 }
 
 // A client's patience: it sends again after tftpTimeout, tftpTries times for one block.
@@ -110,15 +72,14 @@ const (
 
 // tftpFetch is one client's transfer.
 type tftpFetch struct {
-	load    tftpLoad
-	conn    *net.UDPConn
-	ctx     context.Context
-	peer    netip.AddrPort
-	block   int
-	want    uint16
-	at      int // bytes received
-	out     []byte
-	repeats int
+	load  tftpLoad
+	conn  *net.UDPConn
+	ctx   context.Context
+	peer  netip.AddrPort
+	block int
+	want  uint16
+	at    int // bytes received
+	out   []byte
 }
 
 // run fetches the file once, with the request that EDK2 sends, tsize included.
@@ -150,7 +111,6 @@ func (f *tftpFetch) run() error {
 				return fmt.Errorf("no answer at byte %d of %s", f.at, f.load.File)
 			}
 			deadline = time.Time{}
-			f.repeats++
 			if err := f.again(); err != nil {
 				return err
 			}
