@@ -27,15 +27,17 @@ const (
 
 // Machine is one computer of the rack.
 type Machine struct {
-	Name     string    `json:"name"`
-	Firmware Firmware  `json:"firmware"`
-	HTTP     bool      `json:"http,omitempty"` // not with BIOS: HTTP boot instead of PXE
-	Disk     DiskKind  `json:"disk"`
-	Size     int64     `json:"size"` // of the disk, in bytes
-	MAC      host.MAC  `json:"mac"`
-	UUID     host.UUID `json:"uuid"`
-	Memory   int       `json:"memory"` // MiB
-	CPUs     int       `json:"cpus"`
+	Name     string     `json:"name"`
+	Firmware Firmware   `json:"firmware"`
+	HTTP     bool       `json:"http,omitempty"` // not with BIOS: HTTP boot instead of PXE
+	Disk     DiskKind   `json:"disk"`
+	More     []DiskKind `json:"more,omitempty"`   // further disks
+	Pulled   int        `json:"pulled,omitempty"` // number of the disk, from 1, that is out of its slot; see PullDisk
+	Size     int64      `json:"size"`             // of each disk, in bytes
+	MAC      host.MAC   `json:"mac"`
+	UUID     host.UUID  `json:"uuid"`
+	Memory   int        `json:"memory"` // MiB
+	CPUs     int        `json:"cpus"`
 }
 
 // DiskKind is how the disk is attached.
@@ -50,7 +52,18 @@ const (
 )
 
 // Serial is the serial number that the machine's disk shows.
-func (m Machine) Serial() string { return "LAB-" + m.Name }
+func (m Machine) Serial() string { return m.SerialOf(1) }
+
+// SerialOf is that of disk n, from 1.
+func (m Machine) SerialOf(n int) string {
+	if n == 1 {
+		return "LAB-" + m.Name
+	}
+	return fmt.Sprintf("LAB-%s-%d", m.Name, n)
+}
+
+// disks are the kinds of all disks.
+func (m Machine) disks() []DiskKind { return append([]DiskKind{m.Disk}, m.More...) }
 
 // tap names the machine's network card in the namespace (at most 15 bytes).
 func (m Machine) tap() string { return "tap-" + m.Name }
@@ -86,11 +99,16 @@ func (m Machine) validate() error {
 	if m.HTTP && m.Firmware == BIOS {
 		errs = append(errs, errors.New("HTTP boot needs UEFI firmware"))
 	}
-	if m.Disk == SATA && m.Firmware == ARM64 {
-		errs = append(errs, errors.New("the arm64 board has no SATA controller: want nvme or virtio"))
+	for _, kind := range m.disks() {
+		if kind == SATA && m.Firmware == ARM64 {
+			errs = append(errs, errors.New("the arm64 board has no SATA controller: want nvme or virtio"))
+		}
+		if !slices.Contains([]DiskKind{NVMe, Virtio, SATA}, kind) {
+			errs = append(errs, fmt.Errorf("disk %q: want %s, %s or %s", kind, NVMe, Virtio, SATA))
+		}
 	}
-	if !slices.Contains([]DiskKind{NVMe, Virtio, SATA}, m.Disk) {
-		errs = append(errs, fmt.Errorf("disk %q: want %s, %s or %s", m.Disk, NVMe, Virtio, SATA))
+	if sata := slices.DeleteFunc(m.disks(), func(k DiskKind) bool { return k != SATA }); len(sata) > 4 {
+		errs = append(errs, fmt.Errorf("%d SATA disks: the controller has four ports", len(sata)))
 	}
 	return errors.Join(errs...)
 }
@@ -122,24 +140,62 @@ func (r *Rack) Add(ctx context.Context, m Machine) (Machine, error) {
 	if err := r.addTap(ctx, m.tap()); err != nil {
 		return m, err
 	}
-	text, err := json.MarshalIndent(m, "", "\t")
-	if err != nil {
-		return m, err
-	}
-	return m, os.WriteFile(filepath.Join(dir, "machine.json"), append(text, '\n'), 0o644)
+	return m, r.save(m)
 }
 
-// EmptyDisk gives the machine a new disk, all zeros.
-func (r *Rack) EmptyDisk(m Machine) error {
-	f, err := os.Create(r.DiskFile(m.Name))
+// save writes down what the machine is.
+func (r *Rack) save(m Machine) error {
+	text, err := json.MarshalIndent(m, "", "\t")
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Truncate(m.Size), f.Close())
+	return os.WriteFile(filepath.Join(r.machineDir(m.Name), "machine.json"), append(text, '\n'), 0o644)
+}
+
+// EmptyDisk gives the machine new disks, all zeros.
+func (r *Rack) EmptyDisk(m Machine) error {
+	for i := range m.disks() {
+		f, err := os.Create(r.DiskFileOf(m.Name, i+1))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Truncate(m.Size), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PullDisk takes disk n, from 1, out of a machine that is off, and puts one that
+// was pulled before back. Nothing is pulled when n is 0.
+func (r *Rack) PullDisk(name string, n int) error {
+	m, err := r.Machine(name)
+	switch {
+	case err != nil:
+		return err
+	case n < 0 || n > len(m.disks()):
+		return fmt.Errorf("machine %s has %d disks, not %d", name, len(m.disks()), n)
+	case r.Powered(name):
+		return fmt.Errorf("machine %s is on: lab power off %s", name, name)
+	}
+	m.Pulled = n
+	return r.save(m)
 }
 
 // DiskFile is the raw image that is the machine's disk.
-func (r *Rack) DiskFile(name string) string { return filepath.Join(r.machineDir(name), "disk.img") }
+func (r *Rack) DiskFile(name string) string { return r.DiskFileOf(name, 1) }
+
+// DiskFileOf is that of disk n, from 1.
+func (r *Rack) DiskFileOf(name string, n int) string {
+	return filepath.Join(r.machineDir(name), diskImage(n))
+}
+
+func diskImage(n int) string {
+	if n == 1 {
+		return "disk.img"
+	}
+	return fmt.Sprintf("disk%d.img", n)
+}
 
 // Machine returns a machine that was added.
 func (r *Rack) Machine(name string) (Machine, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 )
 
 // Debian's firmware files.
@@ -33,7 +34,6 @@ func (r *Rack) arguments(m Machine, accel Acceleration) []string {
 		"-serial", "chardev:console",
 		"-qmp", "unix:"+r.monitorSocket(m.Name)+",server=on,wait=off",
 		"-netdev", "tap,id=net0,ifname="+m.tap()+",script=no,downscript=no",
-		"-drive", "if=none,id=disk0,file=disk.img,format=raw,cache=unsafe,discard=unmap",
 	)
 
 	card := "virtio-net-pci,netdev=net0,bootindex=1,mac=" + m.MAC.String()
@@ -52,13 +52,21 @@ func (r *Rack) arguments(m Machine, accel Acceleration) []string {
 	}
 	args = append(args, "-device", card)
 
-	switch m.Disk {
-	case NVMe:
-		args = append(args, "-device", "nvme,drive=disk0,bootindex=2,serial="+m.Serial())
-	case Virtio:
-		args = append(args, "-device", "virtio-blk-pci,drive=disk0,bootindex=2,serial="+m.Serial())
-	case SATA:
-		args = append(args, "-device", "ide-hd,bus=ide.0,drive=disk0,bootindex=2,serial="+m.Serial())
+	port := 0 // of the SATA controller: two channels, two disks each
+	for i, kind := range m.disks() {
+		n := i + 1
+		device := map[DiskKind]string{
+			NVMe: "nvme", Virtio: "virtio-blk-pci", SATA: fmt.Sprintf("ide-hd,bus=ide.%d,unit=%d", port%2, port/2),
+		}[kind]
+		if kind == SATA {
+			port++
+		}
+		if n == m.Pulled {
+			continue
+		}
+		args = append(args,
+			"-drive", fmt.Sprintf("if=none,id=disk%d,file=%s,format=raw,cache=unsafe,discard=unmap", n, diskImage(n)),
+			"-device", fmt.Sprintf("%s,drive=disk%d,bootindex=%d,serial=%s", device, n, n+1, m.SerialOf(n)))
 	}
 	return args
 }
@@ -69,7 +77,7 @@ func (m Machine) board(accel Acceleration) []string {
 		return arm64Board()
 	}
 	name := "q35"
-	if m.Disk == SATA {
+	if slices.Contains(m.disks(), SATA) {
 		name = "pc" // has the controller that SATA means here
 	}
 	// Without graphics SeaBIOS speaks on the serial port.

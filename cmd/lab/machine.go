@@ -13,7 +13,8 @@ import (
 // machineFlags describe a machine.
 type machineFlags struct {
 	uefi, bios, arm64, http bool
-	disk, mac, uuid         string
+	mac, uuid               string
+	disks                   []string
 	memory, cpus            int
 }
 
@@ -22,7 +23,7 @@ func (f *machineFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.bios, "bios", false, "SeaBIOS with iPXE's ROM")
 	fl.BoolVar(&f.arm64, "arm64", false, "AAVMF on an emulated arm64 board")
 	fl.BoolVar(&f.http, "http", false, "UEFI HTTP boot instead of PXE")
-	fl.StringVar(&f.disk, "disk", string(lab.NVMe), "nvme, virtio or sata")
+	fl.StringArrayVar(&f.disks, "disk", []string{string(lab.NVMe)}, "nvme, virtio or sata; again for each further disk")
 	fl.StringVar(&f.mac, "mac", "", "made from the name when empty")
 	fl.StringVar(&f.uuid, "uuid", "", "SMBIOS UUID; made from the name when empty")
 	fl.IntVar(&f.memory, "memory", 1024, "MiB")
@@ -31,7 +32,10 @@ func (f *machineFlags) add(fl *pflag.FlagSet) {
 
 func (f *machineFlags) machine(name string) (lab.Machine, error) {
 	m := lab.Machine{
-		Name: name, Firmware: lab.UEFI, HTTP: f.http, Disk: lab.DiskKind(f.disk), Memory: f.memory, CPUs: f.cpus,
+		Name: name, Firmware: lab.UEFI, HTTP: f.http, Disk: lab.DiskKind(f.disks[0]), Memory: f.memory, CPUs: f.cpus,
+	}
+	for _, kind := range f.disks[1:] {
+		m.More = append(m.More, lab.DiskKind(kind))
 	}
 	switch {
 	case f.bios:
