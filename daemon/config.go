@@ -72,7 +72,7 @@ type Host struct {
 	MAC     host.MAC   `mapstructure:"mac"`
 	Role    string     `mapstructure:"role"`
 	Address netip.Addr `mapstructure:"address"` // reserved for it; from the pool when not set
-	Disk    string     `mapstructure:"disk"`    // serial of the disk to install on
+	Disk    string     `mapstructure:"disk"`    // serial of the disk to install on; of a mirror both, with a comma between
 }
 
 // Deadlines are how long a host may stay in each state before it counts as

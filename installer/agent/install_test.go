@@ -200,7 +200,7 @@ func TestInstallEncryptedMirror(t *testing.T) {
 	if got := m.get(key); got != "" {
 		t.Error("the key is still in the installer")
 	}
-	for _, part := range []string{"GRUB_CMDLINE_LINUX='rd.md.uuid=" + v[0].mdID + " ", " rd.luks.uuid=" + v[2].luks + "'"} {
+	for _, part := range []string{"GRUB_CMDLINE_LINUX='rd.md.uuid=" + v[0].mdID + " ", " rd.luks.uuid=" + v[2].luks + " rd.vconsole.keymap=de'"} {
 		if got := m.get(targetDir + "/etc/default/grub"); !strings.Contains(got, part) {
 			t.Errorf("/etc/default/grub lacks %q:\n%s", part, got)
 		}

@@ -173,6 +173,9 @@ func (in *install) storageWords() string {
 	for _, v := range in.layout.volumes {
 		if v.luks != "" && v.path == "/" {
 			words = append(words, "rd.luks.uuid="+v.luks)
+			if in.plan.Keymap != "" { // a passphrase is typed before stage 1 sets the keyboard up
+				words = append(words, "rd.vconsole.keymap="+in.plan.Keymap)
+			}
 		}
 	}
 	return strings.Join(words, " ")
