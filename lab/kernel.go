@@ -30,6 +30,7 @@ const kernelMeta = "linux-image-cloud-amd64"
 var modulesWanted = []string{
 	"virtio_pci", "virtio_net", "virtio_blk", "virtio_scsi", "virtio_rng", "ata_piix", "ata_generic", "sd_mod", "nvme", "ext4", "xfs", "vfat",
 	"nls_cp437", "nls_ascii", "nls_iso8859-1", "efivarfs", "loop", "crc32c-intel", "vmxnet3", "overlay", "veth", "bridge", "8021q",
+	"raid1", "dm-crypt", "xts", "ecb", "aesni-intel", "btrfs",
 }
 
 // initramfsWanted are those that find and mount a root file system.

@@ -62,7 +62,7 @@ func (m *maker) make(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.Join(m.writeKeys(), m.writeRootfs())
+	return errors.Join(m.writeKeys(), m.writeRootfs(rootfsName, rootfsOf), m.writeRootfs(storageName, append(storageOf, rootfsOf...)))
 }
 
 // fromDebian makes the package of a recipe.
@@ -91,11 +91,17 @@ func (m *maker) fromDebian(ctx context.Context, r recipe) error {
 	if len(r.from) > 0 {
 		version = m.debs.version(r.from[0])
 	}
-	return m.add(r.part, xbps.Package{Pkgver: r.name + "-" + version, Desc: r.desc, Depends: depends(r.depends), ConfFiles: r.conf}, files)
+	p := xbps.Package{Pkgver: r.name + "-" + version, Desc: r.desc, Depends: depends(r.depends), ConfFiles: r.conf}
+	return m.build(r.part, xbps.Spec{Package: p, Install: r.install}, files)
 }
 
-// add builds a package in a part of the repository and remembers its files.
+// add builds a package without a script.
 func (m *maker) add(part string, p xbps.Package, files tree) error {
+	return m.build(part, xbps.Spec{Package: p}, files)
+}
+
+// build builds a package in a part of the repository and remembers its files.
+func (m *maker) build(part string, p xbps.Spec, files tree) error {
 	if part == "" {
 		part = mainPart
 	}
@@ -108,7 +114,8 @@ func (m *maker) add(part string, p xbps.Package, files tree) error {
 		name, _ := xbps.DependencyName(dep)
 		m.needs[p.Name()] = append(m.needs[p.Name()], name)
 	}
-	_, err := m.builders[part].Add(xbps.Spec{Package: p, Files: files.files()})
+	p.Files = files.files()
+	_, err := m.builders[part].Add(p)
 	return err
 }
 

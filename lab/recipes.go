@@ -22,6 +22,7 @@ type recipe struct {
 	dirs    []string // empty folders, "tmp 1777"
 	depends []string
 	conf    []string // configuration files, absolute
+	install string   // shell: done once everything is unpacked, and when the package is configured again
 	part    string   // of the repository, when not "current"
 }
 
@@ -61,13 +62,14 @@ var recipes = []recipe{
 		name: "util-linux", desc: "Miscellaneous linux utilities", depends: []string{"glibc"},
 		from: []string{
 			"util-linux", "fdisk", "mount", "libblkid1", "libmount1", "libsmartcols1", "libuuid1", "libfdisk1",
-			"libselinux1", "libpcre2-8-0", "libtinfo6", "libreadline8", "libudev1",
+			"libselinux1", "libpcre2-8-0", "libtinfo6", "libreadline8", "libudev1", "libdevmapper1.02.1",
 		},
 		take: []string{
 			"usr/bin/sfdisk", "usr/bin/blkid", "usr/bin/wipefs", "usr/bin/lsblk", "usr/bin/findmnt", "usr/bin/mount", "usr/bin/umount",
 			"usr/bin/mkswap", "usr/bin/swapon", "usr/bin/swapoff", "usr/bin/agetty", "usr/bin/blockdev",
 			"usr/lib/libblkid.so.1*", "usr/lib/libmount.so.1*", "usr/lib/libsmartcols.so.1*", "usr/lib/libuuid.so.1*", "usr/lib/libfdisk.so.1*",
 			"usr/lib/libselinux.so.1", "usr/lib/libpcre2-8.so.0*", "usr/lib/libtinfo.so.6*", "usr/lib/libreadline.so.8*", "usr/lib/libudev.so.1*",
+			"usr/lib/libdevmapper.so.1.02.1",
 		},
 	},
 	{
@@ -119,11 +121,11 @@ var recipes = []recipe{
 	{
 		name: "grub", desc: "GRand Unified Bootloader 2", own: true,
 		depends: []string{"util-linux", "busybox", "liblzma", "efibootmgr"}, // grub-install is linked with efibootmgr's libraries
-		from:    []string{"grub2-common", "grub-common", "grub-pc-bin", "libdevmapper1.02.1"},
+		from:    []string{"grub2-common", "grub-common", "grub-pc-bin"},
 		take: []string{
 			"usr/bin/grub-install", "usr/bin/grub-mkconfig", "usr/bin/grub-probe", "usr/bin/grub-editenv", "usr/bin/grub-mkrelpath",
 			"usr/bin/grub-script-check", "usr/bin/grub-file", "usr/share/grub/grub-mkconfig_lib", "etc/grub.d/00_header", "etc/grub.d/10_linux",
-			"etc/grub.d/40_custom", "usr/lib/grub/grub-mkconfig_lib", "usr/lib/libdevmapper.so.1.02.1",
+			"etc/grub.d/40_custom", "usr/lib/grub/grub-mkconfig_lib",
 			"usr/lib/grub/i386-pc/*.mod", "usr/lib/grub/i386-pc/*.lst", "usr/lib/grub/i386-pc/*.img", "usr/lib/grub/i386-pc/modinfo.sh",
 		},
 		dirs: []string{"boot/grub 0755", "usr/share/locale 0755"},
@@ -133,6 +135,35 @@ var recipes = []recipe{
 		name: "grub-x86_64-efi", desc: "GRand Unified Bootloader 2 - x86_64 EFI support", from: []string{"grub-efi-amd64-bin"},
 		depends: []string{"grub", "efibootmgr", "dosfstools"},
 		take:    []string{"usr/lib/grub/x86_64-efi/*.mod", "usr/lib/grub/x86_64-efi/*.lst", "usr/lib/grub/x86_64-efi/*.img", "usr/lib/grub/x86_64-efi/modinfo.sh"},
+	},
+	{
+		name: "dracut", desc: "Low-level tool for generating an initramfs", own: true, depends: []string{"busybox", "glibc"},
+		dirs: []string{"etc/dracut.conf.d 0755"}, install: "[ \"$1\" = pre ] || usr/bin/dracut\n",
+	},
+	{
+		name: "mdadm", desc: "Tool for managing md/RAID devices", from: []string{"mdadm"}, depends: []string{"util-linux", "dracut"},
+		take: []string{"usr/bin/mdadm"},
+	},
+	{
+		// dmsetup is of Void's device-mapper; of popt's library there is one, in efibootmgr.
+		name: "cryptsetup", desc: "Setup virtual encryption devices under Linux dm-crypt", depends: []string{"util-linux", "efibootmgr", "dracut"},
+		from: []string{"cryptsetup-bin", "libcryptsetup12", "libssl3", "libargon2-1", "libjson-c5", "libgcc-s1", "dmsetup"},
+		take: []string{
+			"usr/bin/cryptsetup", "usr/bin/dmsetup", "usr/lib/libcryptsetup.so.12*", "usr/lib/libcrypto.so.3", "usr/lib/libargon2.so.1",
+			"usr/lib/libjson-c.so.5*", "usr/lib/libgcc_s.so.1",
+		},
+	},
+	{
+		name: "btrfs-progs", desc: "Btrfs filesystem utilities", depends: []string{"util-linux", "e2fsprogs", "dracut"},
+		from: []string{"btrfs-progs", "liblzo2-2", "libzstd1", "zlib1g"},
+		take: []string{
+			"usr/bin/btrfs", "usr/bin/mkfs.btrfs", "usr/bin/fsck.btrfs", "usr/lib/liblzo2.so.2*", "usr/lib/libzstd.so.1*", "usr/lib/libz.so.1*",
+		},
+	},
+	{
+		name: "xfsprogs", desc: "Utilities for managing the XFS filesystem", depends: []string{"util-linux"},
+		from: []string{"xfsprogs", "libinih1", "liburcu8"},
+		take: []string{"usr/bin/mkfs.xfs", "usr/bin/xfs_repair", "usr/bin/fsck.xfs", "usr/lib/libinih.so*", "usr/lib/liburcu.so.8*"},
 	},
 	{
 		name: "base-system", desc: "Void Linux base system meta package",

@@ -19,15 +19,29 @@ const rootfsName = "void-x86_64-ROOTFS-00000000.tar.xz"
 // that they depend on: the installer's tools.
 var rootfsOf = []string{"base-files", "busybox", "util-linux", "e2fsprogs", "dosfstools", "xbps"}
 
-// writeRootfs writes the tarball of the installer's tools.
-func (m *maker) writeRootfs() error {
+// storageOf are the packages that an installer needs besides for file systems
+// other than ext4, mirrors and encryption. They would double the size of the
+// tools: a tarball of its own has them.
+var storageOf = []string{"xfsprogs", "btrfs-progs", "mdadm", "cryptsetup"}
+
+const storageName = "void-x86_64-storage-ROOTFS-00000000.tar.xz"
+
+// WithStorage are the same inputs with a ROOTFS tarball that has the tools for
+// every layout.
+func (in Inputs) WithStorage() *Inputs {
+	in.Rootfs = filepath.Join(in.Dir, storageName)
+	return &in
+}
+
+// writeRootfs writes a tarball of installer's tools.
+func (m *maker) writeRootfs(file string, packages []string) error {
 	all := tree{}
-	for _, name := range rootfsOf {
+	for _, name := range packages {
 		for dep := range m.closure(name) {
 			all.merge(m.trees[dep])
 		}
 	}
-	f, err := os.Create(filepath.Join(m.out, rootfsName))
+	f, err := os.Create(filepath.Join(m.out, file))
 	if err != nil {
 		return err
 	}
@@ -38,7 +52,7 @@ func (m *maker) writeRootfs() error {
 	}
 	w := tar.NewWriter(z)
 	if err := writeTarball(w, all); err != nil {
-		return fmt.Errorf("write %s: %w", rootfsName, err)
+		return fmt.Errorf("write %s: %w", file, err)
 	}
 	return errors.Join(w.Close(), z.Close(), f.Close())
 }

@@ -1,4 +1,10 @@
 # shellcheck shell=sh
+if [ -e /etc/crypttab ]; then
+	msg "Activating encrypted devices"
+	while read -r name source key _; do
+		DM_DISABLE_UDEV=1 cryptsetup luksOpen -d "$key" "$(findfs "$source")" "$name"
+	done </etc/crypttab
+fi
 msg "Checking and mounting the file systems"
 read -r root fstype <<EOF
 $(findmnt -n -o SOURCE,FSTYPE /)
