@@ -68,7 +68,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	cable, err := dhcptest.NewCable("bench", netip.MustParsePrefix(network))
+	cable, err := dhcptest.NewCable("bench", netip.MustParsePrefix(serverEnd))
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +77,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			o.Log.Error("namespaces remain: remove them with ip netns del", "server", cable.Server, "client", cable.Client, "err", err)
 		}
 	}()
+	if err := dhcptest.IP("-n", cable.Client, "address", "add", clientEnd, "dev", dhcptest.ClientDevice); err != nil {
+		return nil, err
+	}
 
 	r := &Report{Machine: thisMachine()}
 	for _, c := range cases(s, program) {

@@ -26,11 +26,12 @@ type server struct {
 // ours is the name of our own server in every table.
 const ours = "provision"
 
-// The servers' address and its network, which is as wide as it is so that a pool of any
-// size fits.
+// The servers' address, and both ends' with their network, which is as wide as it is so that a pool of
+// any size fits.
 const (
 	serverAddress = "10.0.0.1"
-	network       = serverAddress + "/8"
+	serverEnd     = serverAddress + "/8"
+	clientEnd     = "10.0.0.2/8"
 )
 
 // The addresses given away: twice as many as any load has machines.
