@@ -141,7 +141,7 @@ Exit codes:
   1  something went wrong
   2  the command line or the configuration is wrong
   3  no daemon answers
-  4  no such host
+  4  no such host, or snapshot
   5  not possible: a conflict, or the host's state
   6  the host failed
   7  --timeout passed; the host goes on

@@ -87,6 +87,7 @@ func detailsText(d details, now time.Time, p paint) string {
 		pair("uuid", h.UUID.String())
 	}
 	pair("node", h.Node)
+	pair("snapshot", h.Snapshot)
 	if !h.Deadline.IsZero() {
 		pair("deadline", h.Deadline.Local().Format(time.DateTime)+", in "+duration(h.Deadline.Sub(now)))
 	}

@@ -157,7 +157,7 @@ func startDaemon(dir string) (*testDaemon, error) {
 	}
 	srv := &web.Server{
 		Listener: l, Hosts: st, History: st, Log: slog.New(slog.DiscardHandler),
-		Roles: []string{"storage", "worker"},
+		Roles: []string{"storage", "worker"}, Packages: &shelf{},
 		Known: []web.Known{{Name: "core", MAC: host.MAC{0x52, 0x54, 0, 0, 0, 9}, Role: "storage", Disk: "COREDISK"}},
 		Images: func() []web.Image {
 			return []web.Image{
