@@ -76,3 +76,16 @@ func TestAnswerFitsTheClient(t *testing.T) {
 		t.Errorf("the answer of %d bytes to a client that takes 1472 lacks the domain", len(v.reply)-frameHeaders)
 	}
 }
+
+// RFC 3396: the parts of an option belong together, wherever they are. Joining
+// them leaves the packet as it came.
+func TestOptionInParts(t *testing.T) {
+	b := packetOf(alice, dhcpv4.MessageTypeDiscover)
+	b = b[:headerLen+3] // the message type
+	b = append(b, 61, 2, 1, 'a', 0, 12, 1, 'x', 61, 1, 'b', 61, 0, 61, 1, 'c', 255)
+	before := string(b)
+	_, m := newDesk(t, nil).sendTo(serverPort, "0.0.0.0:68", b)
+	if got := string(m.Options[61]); got != "\x01abc" || string(b) != before {
+		t.Errorf("client identifier is %q, want %q; packet unchanged: %t", got, "\x01abc", string(b) == before)
+	}
+}
