@@ -15,6 +15,8 @@ const (
 	HostCA          = "/etc/provision/ca.pem" // the appliance's authority, which signed it; Nomad's is another one
 
 	NomadService = "nomad"
+	NomadID      = "/var/lib/nomad/client/client-id" // made by the machine itself, like the next, 0600
+	NomadSecret  = "/var/lib/nomad/client/secret-id"
 	EnrolledMark = "/var/lib/provision/enrolled"
 )
 

@@ -27,10 +27,15 @@ func reinstall(t *testing.T, p peer) {
 		}
 		return files
 	}
-	lose := p.join(t, h, enrol(""))
+	// The first boot chooses the node's ID, so that a loss of power cannot change it.
+	const chosen = "7a780c47-390f-4edb-8dd9-10096b4b2ac9"
+	lose := p.join(t, h, append(enrol(""), File{nodeID, 0o600, chosen}))
 	first, err := c.WaitNode(within(t), "host1", "raw_exec")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if first.ID != chosen {
+		t.Errorf("the node is %s, want the chosen %s", first.ID, chosen)
 	}
 	if _, err := c.Enrol(within(t), h, ""); !errors.Is(err, ErrNameTaken) {
 		t.Errorf("Enrol of another host1: %v, want ErrNameTaken", err)

@@ -55,8 +55,11 @@ func simulated(t *testing.T, secured bool) peer {
 	return peer{cfg, func(t *testing.T, h Client, files []File) func() {
 		c := &nomadtest.Client{Name: h.Name, Pool: h.Pool, Task: nomadtest.RawExec{Dir: t.TempDir()}.Run}
 		for _, f := range files {
-			if f.Path == introToken {
+			switch f.Path {
+			case introToken:
 				c.Introduction = f.Content
+			case nodeID:
+				c.ID = f.Content
 			}
 		}
 		leave := s.Join(c)
@@ -178,6 +181,9 @@ func introduces(t *testing.T, bin string) bool {
 	}
 	return major > 1 || minor >= 11
 }
+
+// nodeID is where the first boot leaves the node's ID.
+const nodeID = DataDir + "/client/client-id"
 
 // policy is all that the appliance's token needs.
 const policy = `

@@ -117,6 +117,9 @@ func (e *Enrolment) once(ctx context.Context, client *Client, c installer.EnrolC
 	if err := e.place(answer); err != nil {
 		return err
 	}
+	if err := e.identify(); err != nil {
+		return err
+	}
 	if err := e.enableNomad(); err != nil {
 		return err
 	}
@@ -176,6 +179,37 @@ func (e *Enrolment) place(answer installer.Enrolled) error {
 		}
 	}
 	return nil
+}
+
+// identify makes the identity of the host's Nomad client. Nomad would make one
+// itself, but it does not sync it, while it syncs what it knows of its node: a
+// client that loses power soon after its first start comes back as another node,
+// with the old one's credentials, and is refused for ever.
+func (e *Enrolment) identify() error {
+	for _, file := range []string{installer.NomadID, installer.NomadSecret} {
+		name := e.System.path(file)
+		switch b, err := os.ReadFile(name); {
+		case err == nil && len(b) > 0:
+			continue
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+		if err := os.MkdirAll(path.Dir(name), 0o700); err != nil {
+			return err
+		}
+		if err := writeFile(name, 0o600, []byte(newUUID())); err != nil { // no final newline, as Nomad writes it
+			return fmt.Errorf("write %s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// newUUID returns a random one (RFC 9562 §5.4).
+func newUUID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // enableNomad links Nomad's service; runsvdir starts it within five seconds. It

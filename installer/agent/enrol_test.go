@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,8 @@ func enrolment(t *testing.T, m *machine) *Enrolment {
 	return &Enrolment{System: m.system(), Log: &Log{Console: t.Output()}, SetTime: func(context.Context, string) error { return m.effect("set the time") }}
 }
 
+var nomadUUID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+
 // checkEnrolled holds the machine against what every enrolment must leave.
 func checkEnrolled(t *testing.T, m *machine) {
 	t.Helper()
@@ -50,13 +53,18 @@ func checkEnrolled(t *testing.T, m *machine) {
 			t.Errorf("%s holds %q, want %q", name, got, want)
 		}
 	}
+	for _, name := range []string{installer.NomadID, installer.NomadSecret} {
+		if got := m.get(name); !nomadUUID.MatchString(got) {
+			t.Errorf("%s holds %q, want a UUID and no newline", name, got)
+		}
+	}
 	if m.get(installer.EnrolledMark) == "" {
 		t.Error("the mark is missing")
 	}
 	if to, err := os.Readlink(filepath.Join(m.root, installer.EnabledDir, "nomad")); to != "/etc/sv/nomad" {
 		t.Errorf("nomad's service is %q, %v", to, err)
 	}
-	for name, want := range map[string]os.FileMode{installer.HostKey: 0o600, "/var/lib/nomad/client/intro_token.jwt": 0o600, "/etc/nomad.d/client.hcl": 0o644} {
+	for name, want := range map[string]os.FileMode{installer.HostKey: 0o600, installer.NomadSecret: 0o600, "/var/lib/nomad/client/intro_token.jwt": 0o600, "/etc/nomad.d/client.hcl": 0o644} {
 		if st, err := os.Stat(filepath.Join(m.root, name)); err != nil || st.Mode().Perm() != want {
 			t.Errorf("%s has the mode %v, %v; want %v", name, st.Mode(), err, want)
 		}
@@ -206,6 +214,28 @@ func TestEnrolRetries(t *testing.T) {
 
 // Nomad is not started before it has everything: what cannot be written ends
 // the attempt.
+// A host that enrols again, because an answer was lost, may have a node by then:
+// it stays that node. An empty file is what a loss of power may leave.
+func TestEnrolKeepsTheNode(t *testing.T) {
+	m := newMachine(t)
+	m.put(installer.NomadID, "7a780c47-390f-e4db-6dd9-10096b4b2ac9")
+	m.put(installer.NomadSecret, "")
+	e := enrolment(t, m)
+	if err := e.identify(); err != nil {
+		t.Fatal(err)
+	}
+	id, secret := m.get(installer.NomadID), m.get(installer.NomadSecret)
+	if id != "7a780c47-390f-e4db-6dd9-10096b4b2ac9" || !nomadUUID.MatchString(secret) {
+		t.Errorf("identity %q with secret %q, want the old one and a new secret", id, secret)
+	}
+	if err := e.identify(); err != nil {
+		t.Fatal(err)
+	}
+	if again := m.get(installer.NomadSecret); again != secret {
+		t.Errorf("a second enrolment changed the secret from %q to %q", secret, again)
+	}
+}
+
 func TestEnrolEnablesNomadLast(t *testing.T) {
 	a := newAppliance(t)
 	m, e := installed(t, a)
