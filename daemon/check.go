@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"provision.internal/dhcp"
+	"provision.internal/images"
 	"provision.internal/installer"
 	"provision.internal/web"
 	"provision.internal/xbps"
@@ -67,6 +68,9 @@ func Check(ctx context.Context, cfg Config, found func(Finding)) {
 		if role := cfg.Roles[name]; role.LUKS != nil {
 			found(checkPassphrase(name, role))
 		}
+	}
+	for _, f := range checkRelease(ctx, cfg.Images) {
+		found(f)
 	}
 	checkImages(ctx, cfg, running, found)
 	found(checkNomad(ctx, cfg.Nomad))
@@ -275,6 +279,25 @@ func checkFiles(cfg Config) []Finding {
 		}
 		_ = f.Close() // only read
 		all = append(all, good(what, "%s", file))
+	}
+	return all
+}
+
+// checkRelease asks upstream for the signed list of the release, unless the ROOTFS
+// is a file or there is no upstream.
+func checkRelease(ctx context.Context, im Images) []Finding {
+	r := im.release()
+	if r.Name == "" || im.Upstream == NoUpstream {
+		return nil
+	}
+	var all []Finding
+	for _, arch := range im.installers() {
+		what := "release " + r.Name + " for " + arch
+		if err := r.Check(ctx, arch, &images.Fetcher{}); err != nil {
+			all = append(all, bad(what, "correct images.upstream, images.release or images.release_key, or let this machine reach the mirror", "%v", err))
+			continue
+		}
+		all = append(all, good(what, "is at %s, and its list is signed by its key", r.Upstream))
 	}
 	return all
 }

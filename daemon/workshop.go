@@ -169,5 +169,5 @@ func (w *Workshop) Verify() (int, error) { return w.store.Verify() }
 // Collect removes what the configuration does not need. What a running daemon
 // serves stays.
 func (w *Workshop) Collect(ctx context.Context) (images.Collected, error) {
-	return w.store.Collect(ctx, images.Keep{Arches: w.cfg.Images.installers(), Release: w.cfg.Images.release()})
+	return w.store.Collect(ctx, images.Keep{Arches: w.cfg.Images.installers(), Release: w.cfg.Images.release(), Netboot: w.cfg.Images.Netboot})
 }

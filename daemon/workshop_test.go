@@ -125,3 +125,22 @@ func TestWorkshopWithFolder(t *testing.T) {
 		t.Errorf("asked for %q", asked)
 	}
 }
+
+// provision check finds out beforehand what a pull would fail with.
+func TestCheckRelease(t *testing.T) {
+	v := imagestest.NewVoid(t, "x86_64")
+	w, _ := workshopFor(t, v, "arch: [x86_64, aarch64]")
+	im := w.cfg.Images
+	found := checkRelease(t.Context(), im)
+	if len(found) != 2 || found[0].Verdict != Good || found[1].Verdict != Bad || !strings.Contains(found[1].Text, "does not name void-aarch64-ROOTFS") {
+		t.Errorf("found %+v, want one release that is good, and one without a file", found)
+	}
+	im.ReleaseKey = "RWT5+SoQD+dWTeOdNuc4Q/jq2+3+jpql7+JJp4WukkxTdpsZlk2EGuPj"
+	if found := checkRelease(t.Context(), im); found[0].Verdict != Bad || !strings.Contains(found[0].Do, "images.release_key") {
+		t.Errorf("with another key found %+v", found)
+	}
+	im.Upstream = NoUpstream
+	if found := checkRelease(t.Context(), im); len(found) != 0 {
+		t.Errorf("without upstream found %+v, want nothing", found)
+	}
+}

@@ -33,7 +33,11 @@ var notBoot = []string{
 var lateDrivers = []string{
 	"fs/ext4/", "fs/xfs/", "fs/btrfs/", "fs/fat/", "fs/isofs/",
 	"fs/nls/nls_cp437", "fs/nls/nls_ascii", "fs/nls/nls_iso8859-1", "fs/nls/nls_utf8",
-	"drivers/md/", "drivers/block/loop", "crypto/crc32c_generic", "crypto/xts", "crypto/aes_generic", "crypto/sha256_generic",
+	"drivers/md/", "drivers/block/loop", "crypto/crc32c_generic",
+	// What LUKS is made with: ciphers, hashes, and the way by which cryptsetup asks for them.
+	"crypto/xts", "crypto/ecb", "crypto/cbc", "crypto/essiv", "crypto/aes_generic", "crypto/sha256_generic", "crypto/sha512_generic",
+	"crypto/algif_skcipher", "crypto/algif_hash",
+	"arch/x86/crypto/aesni-intel", "arch/x86/crypto/sha256-ssse3", "arch/x86/crypto/sha512-ssse3", "arch/arm64/crypto/",
 }
 
 // companions are modules that others ask the kernel for at run time, when no

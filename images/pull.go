@@ -40,10 +40,6 @@ func (s *Store) Pull(ctx context.Context, r Release, arch string, f *Fetcher) (s
 }
 
 func (s *Store) pull(ctx context.Context, r Release, arch string, f *Fetcher) (string, error) {
-	key, err := release.Key(r.Name, r.Key)
-	if err != nil {
-		return "", err
-	}
 	name, err := release.Rootfs(r.Name, arch)
 	if err != nil {
 		return "", err
@@ -52,18 +48,9 @@ func (s *Store) pull(ctx context.Context, r Release, arch string, f *Fetcher) (s
 	if err != nil {
 		return "", err
 	}
-	base := strings.TrimRight(r.Upstream, "/") + "/" + release.Dir(r.Name) + "/"
-	list, err := f.small(ctx, base+release.SumsFile, release.MaxSums)
+	list, signature, sums, err := r.list(ctx, f)
 	if err != nil {
 		return "", err
-	}
-	signature, err := f.small(ctx, base+release.SignatureFile, release.MaxSums)
-	if err != nil {
-		return "", err
-	}
-	sums, err := release.Verify(list, signature, key)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", base, err)
 	}
 	sum, err := sums.File(name)
 	if err != nil {
@@ -75,10 +62,46 @@ func (s *Store) pull(ctx context.Context, r Release, arch string, f *Fetcher) (s
 	if err != nil {
 		return "", err
 	}
-	if err := files.fetch(ctx, f, base+name, sum); err != nil {
+	if err := files.fetch(ctx, f, r.folder()+name, sum); err != nil {
 		return "", err
 	}
 	return filepath.Join(files.dir, sum), nil
+}
+
+func (r Release) folder() string {
+	return strings.TrimRight(r.Upstream, "/") + "/" + release.Dir(r.Name) + "/"
+}
+
+// list fetches the signed list and its signature, and verifies them.
+func (r Release) list(ctx context.Context, f *Fetcher) (list, signature []byte, sums release.Sums, err error) {
+	key, err := release.Key(r.Name, r.Key)
+	if err == nil {
+		list, err = f.small(ctx, r.folder()+release.SumsFile, release.MaxSums)
+	}
+	if err == nil {
+		signature, err = f.small(ctx, r.folder()+release.SignatureFile, release.MaxSums)
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if sums, err = release.Verify(list, signature, key); err != nil {
+		err = fmt.Errorf("%s: %w", r.folder(), err)
+	}
+	return list, signature, sums, err
+}
+
+// Check reports why the release's tarball for arch could not be pulled: whether
+// it can be reached, is signed by the right key and has such a file.
+func (r Release) Check(ctx context.Context, arch string, f *Fetcher) error {
+	name, err := release.Rootfs(r.Name, arch)
+	if err != nil {
+		return err
+	}
+	_, _, sums, err := r.list(ctx, f)
+	if err == nil {
+		_, err = sums.File(name)
+	}
+	return err
 }
 
 // Pulled returns the file name of the ROOTFS tarball for arch once its list's

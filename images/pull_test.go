@@ -66,6 +66,11 @@ func TestPull(t *testing.T) {
 	if asked := srv.Asked(); !slices.Equal(asked, []string{release.SumsFile, release.SignatureFile, rootfsName}) {
 		t.Errorf("asked for %q", asked)
 	}
+	for arch, want := range map[string]string{"x86_64": "", "x86_64-musl": "does not name void-x86_64-musl-ROOTFS"} {
+		if err := r.Check(t.Context(), arch, f); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("Check(%s) = %v, want %q", arch, err, want)
+		}
+	}
 	// What is there needs no network.
 	srv.Close()
 	if again, err := s.Pull(t.Context(), r, "x86_64", f); err != nil || again != file {
