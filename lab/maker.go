@@ -31,11 +31,13 @@ type maker struct {
 
 	builders map[string]*xbps.Builder
 	trees    map[string]tree // package → its files
+	packages map[string]xbps.Package
 	needs    map[string][]string
 	holders  map[string]holder // path → the package that has it
 }
 
 func (m *maker) make(ctx context.Context) error {
+	m.packages = map[string]xbps.Package{}
 	m.builders, m.trees, m.needs, m.holders = map[string]*xbps.Builder{}, map[string]tree{}, map[string][]string{}, map[string]holder{}
 	for _, part := range []string{mainPart, nonfreePart} {
 		dir := filepath.Join(m.out, "void", part)
@@ -115,8 +117,12 @@ func (m *maker) build(part string, p xbps.Spec, files tree) error {
 		m.needs[p.Name()] = append(m.needs[p.Name()], name)
 	}
 	p.Files = files.files()
-	_, err := m.builders[part].Add(p)
-	return err
+	built, err := m.builders[part].Add(p)
+	if err != nil {
+		return err
+	}
+	m.packages[built.Name()] = built
+	return nil
 }
 
 // holder is a package that has a file or a folder.

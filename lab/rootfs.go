@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/ulikunitz/xz"
+
+	"provision.internal/xbps"
 )
 
 // rootfsName is as Void calls its tarball; the date says that it is no release.
@@ -33,14 +35,27 @@ func (in Inputs) WithStorage() *Inputs {
 	return &in
 }
 
-// writeRootfs writes a tarball of installer's tools.
+// installedPackage is an entry of a system's package database.
+type installedPackage struct {
+	xbps.Package
+	State string `plist:"state"`
+}
+
+// writeRootfs writes a tarball of installer's tools, with the database of what
+// is in it.
 func (m *maker) writeRootfs(file string, packages []string) error {
-	all := tree{}
+	all, installed := tree{}, map[string]installedPackage{}
 	for _, name := range packages {
 		for dep := range m.closure(name) {
 			all.merge(m.trees[dep])
+			installed[dep] = installedPackage{m.packages[dep], "installed"}
 		}
 	}
+	database, err := xbps.MarshalPlist(installed)
+	if err != nil {
+		return err
+	}
+	all.add(xbps.Regular(xbps.DatabaseFile, 0o644, database))
 	f, err := os.Create(filepath.Join(m.out, file))
 	if err != nil {
 		return err
