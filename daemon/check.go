@@ -64,6 +64,9 @@ func Check(ctx context.Context, cfg Config, found func(Finding)) {
 	for _, f := range checkFiles(cfg) {
 		found(f)
 	}
+	for _, f := range checkUpstream(ctx, cfg, running) {
+		found(f)
+	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Roles)) {
 		if role := cfg.Roles[name]; role.LUKS != nil {
 			found(checkPassphrase(name, role))
