@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +22,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"provision.internal/images"
+	"provision.internal/images/imagestest"
 	"provision.internal/xbps"
 )
 
@@ -321,16 +324,42 @@ func TestAssembleWithoutMergedUsr(t *testing.T) {
 	}
 }
 
+// BenchmarkAssemble makes an image of 300 drivers of 100 KiB and 60 MiB of tools, from
+// nothing.
 func BenchmarkAssemble(b *testing.B) {
 	in := inputs(b)
+	files := kernelFiles("usr/lib")
+	random := rand.NewChaCha8([32]byte{1})
+	code := func(size int) []byte { // half of it can be compressed, as code can
+		body := make([]byte, size)
+		_, _ = random.Read(body) // never fails
+		for i := 0; i < size; i += 2 {
+			body[i] = byte(i)
+		}
+		return body
+	}
+	for i := range 300 {
+		name := fmt.Sprintf("usr/lib/modules/%s/kernel/drivers/net/ethernet/m%d.ko", kernelRelease, i)
+		files = append(files, xbps.Regular(name, 0o644, append(imagestest.Module("depends=\x00"), code(100<<10)...)))
+	}
+	var tools []tar.Header
+	for i := range 600 {
+		tools = append(tools, regular(fmt.Sprintf("usr/bin/t%d", i), string(code(100<<10))))
+	}
+	in.Repositories, in.Rootfs = repository(b, files), tarball(b, tools...)
+	var image images.Image
 	for b.Loop() {
 		b.StopTimer()
 		s := open(b)
 		b.StartTimer()
-		if _, err := s.Assemble(b.Context(), in); err != nil {
+		var err error
+		if image, err = s.Assemble(b.Context(), in); err != nil {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(image.Initrd.Size)/(1<<20), "MiB-initrd")
+	b.ReportMetric(float64(image.Userland.Size)/(1<<20), "MiB-userland")
+	b.ReportMetric(float64(image.Memory)/(1<<20), "MiB-memory")
 }
 
 func BenchmarkAssembleAgain(b *testing.B) {
