@@ -33,8 +33,9 @@ const loadLimit = 2 * time.Minute
 
 // bootFiles are what TFTP and HTTP serve.
 type bootFiles struct {
-	dir    string
-	loader []byte
+	dir      string
+	loader   []byte
+	packages []webFile
 }
 
 // Run measures everything and leaves nothing behind. A server that is not installed, does
@@ -67,6 +68,11 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	boot, err := makeBootFiles(filepath.Join(dir, "boot"), s)
 	if err != nil {
 		return nil, err
+	}
+	if strings.Contains(s.installCase(), o.Only) {
+		if boot.packages, err = makePackages(ctx, boot.dir, s.packages); err != nil {
+			return nil, fmt.Errorf("make packages: %w", err)
+		}
 	}
 	cable, err := dhcptest.NewCable("bench", netip.MustParsePrefix(serverEnd))
 	if err != nil {
@@ -195,7 +201,7 @@ func makeBootFiles(dir string, s scale) (*bootFiles, error) {
 	loader, large := make([]byte, s.loader), make([]byte, s.large)
 	noise.Read(loader)
 	noise.Read(large)
-	return &bootFiles{dir, loader}, errors.Join(
+	return &bootFiles{dir: dir, loader: loader}, errors.Join(
 		os.WriteFile(filepath.Join(dir, loaderFile), loader, 0o644),
 		os.WriteFile(filepath.Join(dir, largeFile), large, 0o644),
 	)

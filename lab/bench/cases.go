@@ -43,17 +43,18 @@ type scale struct {
 	loader, large      int           // bytes
 	settle             time.Duration // until a server has done what it does at its start
 	httpSmall, httpBig int           // repetitions with many clients
+	installs, packages int           // machines that install, and what each of them installs
 }
 
 var (
 	full = scale{
 		storm: 1000, closed: 4000, clients: [3]int{1, 50, 1000}, singles: 40, loader: 1 << 20, large: 64 << 20,
-		settle: time.Second, httpSmall: 3, httpBig: 2,
+		settle: time.Second, httpSmall: 3, httpBig: 2, installs: 50, packages: 300,
 	}
 	// quick shows that everything works; its figures mean little.
 	quick = scale{
 		storm: 20, closed: 50, clients: [3]int{1, 3, 10}, singles: 2, loader: 100_000, large: 1 << 20,
-		settle: 100 * time.Millisecond, httpSmall: 1, httpBig: 1,
+		settle: 100 * time.Millisecond, httpSmall: 1, httpBig: 1, installs: 3, packages: 10,
 	}
 )
 
@@ -89,7 +90,13 @@ func cases(s scale, program string) []benchCase {
 			func(ctx context.Context, l *lane) ([]sample, error) { return l.http(ctx, path, bytes, n, repeat) },
 		})
 	}
-	return all
+	return append(all, benchCase{s.installCase(), []server{packageMirror(program), nginx()}, httpAnswers, func(ctx context.Context, l *lane) ([]sample, error) {
+		return l.packages(ctx, l.boot.packages, s.installs)
+	}})
+}
+
+func (s scale) installCase() string {
+	return fmt.Sprintf("packages, %d by %d", s.packages, s.installs)
 }
 
 // goal is a promise about a measure: of ours, or of the ratio beside a peer.
@@ -109,6 +116,7 @@ func goals(s scale) []goal {
 		{"DHCP, 16 in flight", "exchanges", "kea", 2},
 		{fmt.Sprintf("TFTP, %s by %d", size(s.loader), s.clients[1]), "rate", "dnsmasq", 0.8},
 		{fmt.Sprintf("TFTP, %s by %d", size(s.loader), s.clients[2]), "rate", "dnsmasq", 0.8},
+		{s.installCase(), "rate", "nginx", 0.9},
 	}
 }
 
@@ -181,7 +189,7 @@ func (l *lane) tftp(ctx context.Context, clients, repeat int) ([]sample, error) 
 
 func (l *lane) http(ctx context.Context, file string, bytes, clients, repeat int) ([]sample, error) {
 	load := httpLoad{
-		Server: netip.MustParseAddrPort(serverAddress + ":80"), Path: "/nbp/" + file, Size: int64(bytes),
+		Server: netip.MustParseAddrPort(serverAddress + ":80"), Files: []webFile{{"/nbp/" + file, int64(bytes)}},
 		Clients: clients, Repeat: repeat,
 	}
 	return l.transfer(func() (transferred, error) { return load.run(ctx, l.cable.Client) })

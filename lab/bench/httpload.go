@@ -13,14 +13,19 @@ import (
 	"provision.internal/dhcp/dhcptest"
 )
 
-// httpLoad is a number of clients that each fetch one file over and over on one
+// httpLoad is a number of clients that each fetch files over and over on one
 // connection.
 type httpLoad struct {
 	Server  netip.AddrPort
-	Path    string
-	Size    int64
+	Files   []webFile
 	Clients int
 	Repeat  int
+}
+
+// webFile is a file and how large it must be.
+type webFile struct {
+	path string
+	size int64
 }
 
 // readBuffer is large where few clients read, as their kernels' would be.
@@ -57,26 +62,37 @@ func (l httpLoad) client(c net.Conn) (int64, error) {
 	r := bufio.NewReader(c)
 	buf := make([]byte, l.readBuffer())
 	for range l.Repeat {
-		if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", l.Path, l.Server.Addr()); err != nil {
-			return total, err
-		}
-		res, err := http.ReadResponse(r, nil)
-		if err != nil {
-			return total, err
-		}
-		n, err := drain(res.Body, buf)
-		res.Body.Close()
-		total += n
-		switch {
-		case err != nil:
-			return total, err
-		case res.StatusCode != http.StatusOK:
-			return total, fmt.Errorf("GET %s: %s", l.Path, res.Status)
-		case n != l.Size:
-			return total, fmt.Errorf("GET %s: %d of %d bytes", l.Path, n, l.Size)
+		for _, f := range l.Files {
+			n, err := l.fetch(c, r, f, buf)
+			total += n
+			if err != nil {
+				return total, err
+			}
 		}
 	}
 	return total, nil
+}
+
+// fetch reads one file to its end.
+func (l httpLoad) fetch(c net.Conn, r *bufio.Reader, f webFile, buf []byte) (int64, error) {
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", f.path, l.Server.Addr()); err != nil {
+		return 0, err
+	}
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return 0, err
+	}
+	n, err := drain(res.Body, buf)
+	res.Body.Close()
+	switch {
+	case err != nil:
+		return n, err
+	case res.StatusCode != http.StatusOK:
+		return n, fmt.Errorf("GET %s: %s", f.path, res.Status)
+	case n != f.size:
+		return n, fmt.Errorf("GET %s: %d of %d bytes", f.path, n, f.size)
+	}
+	return n, nil
 }
 
 // drain reads to the end. io.Copy to io.Discard would read 8 kB at a time.

@@ -63,7 +63,18 @@ func locate(program string) (string, error) {
 // provision is our daemon, all of it, whatever is measured. Nothing is installed here, so
 // that the inputs of an installation and Nomad may be missing.
 func provision(program string) server {
+	return daemonWith(program, func(dir, _ string) (string, error) {
+		return fmt.Sprintf("  repository: %[1]s\n  keys: %[1]s\n  rootfs: %[1]s/rootfs.tar.xz\n", dir), nil
+	})
+}
+
+// daemonWith is our daemon with what images gives for the section of that name.
+func daemonWith(program string, images func(dir, boot string) (string, error)) server {
 	return server{name: ours, program: program, configure: func(dir, boot string) ([]string, []string, error) {
+		section, err := images(dir, boot)
+		if err != nil {
+			return nil, nil, err
+		}
 		config := fmt.Sprintf(`server:
   name: bench
   address: %s
@@ -80,16 +91,13 @@ network:
     lease: 1h
     authoritative: true
 images:
-  repository: %[3]s
-  keys: %[3]s
-  rootfs: %[3]s/rootfs.tar.xz
-  loaders: {uefi-x86_64: %[6]s, bios: %[7]s}
+%[8]s  loaders: {uefi-x86_64: %[6]s, bios: %[7]s}
 roles:
   worker: {}
 nomad:
   address: http://%[1]s:4646
   servers: ["%[1]s:4647"]
-`, serverAddress, dhcptest.ServerDevice, dir, poolFrom, poolTo, filepath.Join(boot, loaderFile), filepath.Join(boot, largeFile))
+`, serverAddress, dhcptest.ServerDevice, dir, poolFrom, poolTo, filepath.Join(boot, loaderFile), filepath.Join(boot, largeFile), section)
 		return files(map[string]string{filepath.Join(dir, "provision.yaml"): config},
 			[]string{"serve", "--config", filepath.Join(dir, "provision.yaml"), "--log-level", "warn"})
 	}}
@@ -160,8 +168,8 @@ func nginx() server {
 		config := fmt.Sprintf(`daemon off; user root; worker_processes auto; pid %[1]s/pid; error_log stderr error;
 events { worker_connections 4096; }
 http { sendfile on; tcp_nopush on; access_log off; keepalive_requests 100000; sendfile_max_chunk 2m;
-%[2]s server { listen %[3]s:80; location /nbp/ { alias %[4]s/; } } }
-`, dir, temps.String(), serverAddress, boot)
+%[2]s server { listen %[3]s:80; location /nbp/ { alias %[4]s/; } location /void/ { alias %[4]s/%[5]s/; } } }
+`, dir, temps.String(), serverAddress, boot, siteFolder)
 		conf := filepath.Join(dir, "nginx.conf")
 		return files(map[string]string{conf: config}, []string{"-p", dir, "-e", "stderr", "-c", conf})
 	}}
