@@ -113,7 +113,21 @@ func (k *kits) attempt(ctx context.Context, arch string) (release func(), err er
 }
 
 func (k *kits) workshop() *Workshop {
-	return &Workshop{cfg: k.cfg, store: k.store, overlay: k.overlay, agent: embedded.Agent, packages: k.packages}
+	return &Workshop{cfg: k.cfg, store: k.store, overlay: k.overlay, agent: embedded.Agent, packages: k.packages, fetcher: k.fetcher()}
+}
+
+// fetcher logs each file that is fetched, once.
+func (k *kits) fetcher() images.Fetcher {
+	last := ""
+	return images.Fetcher{
+		Progress: func(name string, _, size int64) {
+			if name != last {
+				last = name
+				k.log.Info("fetching", "file", name, "bytes", size)
+			}
+		},
+		Note: func(text string) { k.log.Warn("going on without upstream", "why", text) },
+	}
 }
 
 // overlay is what makes the image this appliance's own.

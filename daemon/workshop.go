@@ -113,7 +113,13 @@ func (w *Workshop) inputs(ctx context.Context, arch string) (images.Inputs, erro
 	if in.Repositories, err = w.repositories(ctx, arch); err != nil {
 		return in, err
 	}
-	if in.Rootfs == "" {
+	switch {
+	case in.Rootfs != "":
+	case im.Upstream == NoUpstream:
+		if in.Rootfs, err = w.store.Pulled(im.release(), arch); errors.Is(err, images.ErrMissing) {
+			err = fmt.Errorf("the ROOTFS of release %s for %s is not here and images.upstream is none: provision images import brings it", im.Release, arch)
+		}
+	default:
 		in.Rootfs, err = w.store.Pull(ctx, im.release(), arch, &w.fetcher)
 	}
 	return in, err

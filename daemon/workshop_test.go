@@ -1,12 +1,14 @@
 package daemon
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"provision.internal/images"
 	"provision.internal/images/imagestest"
 )
 
@@ -120,6 +122,20 @@ func TestWorkshopWithFolder(t *testing.T) {
 	}
 	if err := w.Pull(t.Context(), "x86_64"); err == nil || !strings.Contains(err.Error(), "there is nothing to pull") {
 		t.Errorf("Pull: %v, want it to say that there is nothing", err)
+	}
+	if asked := v.Asked(); len(asked) != 0 {
+		t.Errorf("asked for %q", asked)
+	}
+}
+
+// A site without network says what is missing and how it comes.
+func TestWorkshopWithoutUpstream(t *testing.T) {
+	v := imagestest.NewVoid(t, "x86_64")
+	w, _ := workshopFor(t, v, "")
+	w.packages = func(context.Context, string) ([]images.Repository, error) { return nil, nil }
+	w.cfg.Images.Upstream = NoUpstream
+	if _, err := w.Build(t.Context(), "x86_64"); err == nil || !strings.Contains(err.Error(), "provision images import") {
+		t.Errorf("Build: %v, want it to name the import", err)
 	}
 	if asked := v.Asked(); len(asked) != 0 {
 		t.Errorf("asked for %q", asked)
