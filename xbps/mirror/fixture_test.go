@@ -37,7 +37,7 @@ var testKey = sync.OnceValue(func() *rsa.PrivateKey {
 // upstream is a site with repositories, which can be made to misbehave.
 type upstream struct {
 	*httptest.Server
-	t *testing.T
+	t testing.TB
 
 	mu      sync.Mutex
 	key     *rsa.PrivateKey
@@ -54,7 +54,7 @@ type upstream struct {
 // epoch is when everything was published, unless a test says otherwise.
 var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func newUpstream(t *testing.T) *upstream {
+func newUpstream(t testing.TB) *upstream {
 	t.Helper()
 	u := &upstream{
 		t: t, key: testKey(), files: map[string][]byte{}, dates: map[string]time.Time{}, asked: map[string]int{},
@@ -147,7 +147,7 @@ func (u *upstream) index(repo string, at time.Time) {
 type site struct {
 	*upstream
 	*mirror.Mirror
-	t     *testing.T
+	t     testing.TB
 	cfg   mirror.Config
 	front *httptest.Server
 
@@ -156,7 +156,7 @@ type site struct {
 	now     time.Time
 }
 
-func newSite(t *testing.T, u *upstream, change ...func(*mirror.Config)) *site {
+func newSite(t testing.TB, u *upstream, change ...func(*mirror.Config)) *site {
 	t.Helper()
 	s := &site{upstream: u, t: t, now: epoch.Add(24 * time.Hour)}
 	base, err := url.Parse(u.URL)

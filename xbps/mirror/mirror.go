@@ -63,7 +63,8 @@ type Mirror struct {
 	stop   chan struct{}      // closed by Close
 	active sync.WaitGroup     // transfers and fetches
 
-	checked sync.Map // digest → stamp: packages whose content was found right
+	checked sync.Map // digest → stamp: packages and indexes whose content was found right
+	signed  sync.Map // digest → stamp: packages whose signature was found right
 	counts  counters
 
 	// keeping is held while what is referenced changes, or what is not is removed.

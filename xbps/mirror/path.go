@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"regexp"
 	"strings"
 
 	"provision.internal/xbps"
@@ -28,11 +27,55 @@ type location struct {
 // maxDepth is how many folders deep repositories are: Void's are at most three.
 const maxDepth = 4
 
+// word reports whether s has at most limit characters, begins with one of first, and
+// has only those of rest. It stands for an expression, because each request asks.
+func word(s string, limit int, first, rest charset) bool {
+	if s == "" || len(s) > limit || !first.has(s[0]) {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if !rest.has(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// charset is a set of bytes.
+type charset [4]uint64
+
+func (c charset) has(b byte) bool { return c[b>>6]&(1<<(b&63)) != 0 }
+
+// chars makes a set of classes: a for lower-case letters, A for upper-case ones, 0 for digits;
+// everything else stands for itself.
+func chars(classes string) (c charset) {
+	add := func(from, to byte) {
+		for b := int(from); b <= int(to); b++ {
+			c[b>>6] |= 1 << (b & 63)
+		}
+	}
+	for _, b := range []byte(classes) {
+		switch b {
+		case 'a':
+			add('a', 'z')
+		case 'A':
+			add('A', 'Z')
+		case '0':
+			add('0', '9')
+		default:
+			add(b, b)
+		}
+	}
+	return c
+}
+
 var (
-	folderName   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
-	archName     = regexp.MustCompile(`^[a-z0-9_]{1,32}(-musl)?$`)
-	packageName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+._@~:-]{0,200}$`)
-	snapshotName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+	lower      = chars("a0")
+	inFolder   = chars("a0_-")
+	inArch     = chars("a0_")
+	alnum      = chars("aA0")
+	inPackage  = chars("aA0+._@~:-")
+	inSnapshot = chars("a0._-")
 )
 
 // locate reads a path without its first slash. Everything that is not of the
@@ -54,7 +97,7 @@ func locate(path string) (location, bool) {
 	l.file = path
 	if arch, ok := strings.CutSuffix(path, "-repodata"); ok {
 		l.kind, l.arch = indexFile, arch
-		return l, archName.MatchString(arch)
+		return l, validArch(arch)
 	}
 	path, ok := strings.CutSuffix(path, ".sig2")
 	l.kind = packageFile
@@ -69,21 +112,26 @@ func locate(path string) (location, bool) {
 	pkgver := path[:dot]
 	l.arch = path[dot+1:]
 	_, _, ok = xbps.SplitPkgver(pkgver)
-	return l, ok && packageName.MatchString(pkgver) && archName.MatchString(l.arch)
+	return l, ok && word(pkgver, 200, alnum, inPackage) && validArch(l.arch)
 }
 
 func validRepo(repo string) bool {
-	parts := strings.Split(repo, "/")
-	for _, p := range parts {
-		if !folderName.MatchString(p) {
+	depth := 0
+	for p := range strings.SplitSeq(repo, "/") {
+		if depth++; depth > maxDepth || !word(p, 64, lower, inFolder) {
 			return false
 		}
 	}
-	return len(parts) <= maxDepth
+	return true
+}
+
+func validArch(arch string) bool {
+	arch, _ = strings.CutSuffix(arch, "-musl")
+	return word(arch, 32, inArch, inArch)
 }
 
 // ValidName reports whether name can be a snapshot's.
-func ValidName(name string) bool { return snapshotName.MatchString(name) }
+func ValidName(name string) bool { return word(name, 64, lower, inSnapshot) }
 
 // path is where upstream has the file.
 func (l location) path() string { return join(l.repo, l.file) }

@@ -149,22 +149,31 @@ func (m *Mirror) lookup(ctx context.Context, l location) (row, string, error) {
 // of the snapshots, the newest first, since a machine may hold an older index.
 func (m *Mirror) candidates(ctx context.Context, l location) []Index {
 	paths := m.pathsFor(l)
+	if l.snapshot != "" {
+		s, err := m.Named(l.snapshot)
+		if err != nil {
+			return nil
+		}
+		return s.at(paths)
+	}
 	var all []Index
-	if l.snapshot == "" {
-		for _, path := range paths {
-			if x, err := m.indexAt(ctx, path); err == nil {
-				all = append(all, x)
-			}
+	for _, path := range paths {
+		if x, err := m.indexAt(ctx, path); err == nil {
+			all = append(all, x)
 		}
 	}
 	for _, s := range m.Snapshots() {
-		if l.snapshot != "" && s.Name != l.snapshot {
-			continue
-		}
-		for _, path := range paths {
-			if x, ok := s.Indexes[path]; ok {
-				all = append(all, x)
-			}
+		all = append(all, s.at(paths)...)
+	}
+	return all
+}
+
+// at returns the indexes that s has at paths.
+func (s Snapshot) at(paths []string) []Index {
+	var all []Index
+	for _, path := range paths {
+		if x, ok := s.Indexes[path]; ok {
+			all = append(all, x)
 		}
 	}
 	return all

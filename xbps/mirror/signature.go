@@ -46,8 +46,8 @@ func (m *Mirror) signature(ctx context.Context, r row, path, key string) ([]byte
 	return m.keptSignature(r, key)
 }
 
-// keptSignature reads a signature from the disk, and checks it: that costs less
-// than to know whether it was checked before.
+// keptSignature reads a signature from the disk. It is checked when it is first asked for, and
+// again whenever the file has changed.
 func (m *Mirror) keptSignature(r row, key string) ([]byte, time.Time, error) {
 	f, err := os.Open(m.signaturePath(r.sum))
 	if err != nil {
@@ -58,11 +58,21 @@ func (m *Mirror) keptSignature(r row, key string) ([]byte, time.Time, error) {
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxSignature+1))
-	if err == nil {
-		err = m.verifySignature(r, key, b)
+	if info.Size() > maxSignature {
+		return nil, time.Time{}, fmt.Errorf("%w: too large to be a signature", ErrBroken)
 	}
-	return b, info.ModTime(), err
+	b := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, b); err != nil {
+		return nil, time.Time{}, err
+	}
+	if known, ok := m.signed.Load(r.sum); ok && known == stampOf(info) {
+		return b, info.ModTime(), nil
+	}
+	if err := m.verifySignature(r, key, b); err != nil {
+		return nil, time.Time{}, err
+	}
+	m.signed.Store(r.sum, stampOf(info))
+	return b, info.ModTime(), nil
 }
 
 func (m *Mirror) verifySignature(r row, key string, b []byte) error {
