@@ -4,7 +4,7 @@ SHELL      := /bin/bash
 .DEFAULT_GOAL := help
 ROOT       := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Tests are compiled as you and run as root: they make network namespaces.
-AS_ROOT    := $(if $(ROOT),-exec 'sudo env "PATH=$(PATH)" "GOMODCACHE=$(shell go env GOMODCACHE)" GOCACHE=/var/tmp/provision-go-cache')
+AS_ROOT    := $(if $(ROOT),-exec 'sudo env "PATH=$(PATH)" "NOMAD_BIN=$(NOMAD_BIN)" "GOMODCACHE=$(shell go env GOMODCACHE)" GOCACHE=/var/tmp/provision-go-cache')
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS    := -s -w -X main.version=$(VERSION)
 EMBEDDED   := images/embedded/files
@@ -37,6 +37,12 @@ test: deps build lint ## everything: linters, unit tests under the race detector
 .PHONY: e2e
 e2e: deps build ## the end-to-end runs alone: real firmware in virtual machines
 	go test $(AS_ROOT) -timeout 60m -count=1 -v ./e2e
+
+.PHONY: check-real
+check-real: ## NOMAD_BIN=FILE: the contract tests on a real Nomad, nothing skipped
+	@test -x "$(NOMAD_BIN)" || { echo "usage: NOMAD_BIN=FILE make check-real"; exit 1; }
+	@out=$$(NOMAD_BIN="$(realpath $(NOMAD_BIN))" go test $(AS_ROOT) -count=1 -v -run Contract ./nomad/... 2>&1); code=$$?; echo "$$out"; \
+	if grep -q -- '--- SKIP' <<<"$$out"; then echo "something was skipped"; exit 1; fi; exit $$code
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, shellcheck
