@@ -260,7 +260,7 @@ func checkFiles(cfg Config) []Finding {
 		all = append(all, good("package keys", "%d in %s", len(keys), cfg.Images.Keys))
 	}
 	if cfg.Images.Repository != "" {
-		for _, arch := range cfg.Images.installers() {
+		for _, arch := range cfg.systems() {
 			all = append(all, checkRepositories(cfg.Images, arch, keys)...)
 		}
 	}

@@ -83,7 +83,7 @@ func (s *Store) Collect(ctx context.Context, keep Keep) (Collected, error) {
 	if err != nil {
 		return out, err
 	}
-	files, err := s.sub(releaseDir)
+	releases, err := s.sub(releaseDir)
 	if err != nil {
 		return out, err
 	}
@@ -91,7 +91,7 @@ func (s *Store) Collect(ctx context.Context, keep Keep) (Collected, error) {
 	if err != nil {
 		return out, err
 	}
-	images, used, names, indexes := kept{}, kept{}, kept{}, kept{}
+	images, used, names, indexes := files{}, files{}, files{}, files{}
 	// Without network an index still tells what has been made of what.
 	left, err := filepath.Glob(filepath.Join(packages.dir, indexPrefix+"*"))
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *Store) Collect(ctx context.Context, keep Keep) (Collected, error) {
 		}
 		s.refer(images, []string{recipeName(netbootRecipe, sum)})
 	}
-	for store, kept := range map[*Store]kept{s: images, parts: used, files: names, packages: indexes} {
+	for store, kept := range map[*Store]files{s: images, parts: used, releases: names, packages: indexes} {
 		for _, dir := range []string{"", recipesDir, assembledDir} {
 			if err := store.sweep(dir, kept, &out); err != nil {
 				return out, err
@@ -133,18 +133,18 @@ func (s *Store) Collect(ctx context.Context, keep Keep) (Collected, error) {
 	return out, nil
 }
 
-// kept are file names below a store's folder.
-type kept map[string]bool
+// files are names below a store's folder.
+type files map[string]bool
 
-func (k kept) add(dir, name string) { k[filepath.Join(dir, name)] = true }
+func (f files) add(dir, name string) { f[filepath.Join(dir, name)] = true }
 
 // refer keeps recipes and what was made by them.
-func (s *Store) refer(k kept, recipes []string) {
+func (s *Store) refer(kept files, recipes []string) {
 	for _, recipe := range recipes {
-		k.add(recipesDir, recipe)
+		kept.add(recipesDir, recipe)
 		if m, ok := readRecipe(filepath.Join(s.dir, recipesDir, recipe)); ok {
 			for _, b := range m.Blobs {
-				k.add("", b.SHA256)
+				kept.add("", b.SHA256)
 			}
 		}
 	}
@@ -152,7 +152,7 @@ func (s *Store) refer(k kept, recipes []string) {
 
 // sweep removes what is not kept from one folder of the store. The cache of input
 // files' hashes and the lock are not of what is collected.
-func (s *Store) sweep(dir string, kept kept, out *Collected) error {
+func (s *Store) sweep(dir string, kept files, out *Collected) error {
 	entries, err := os.ReadDir(filepath.Join(s.dir, dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
