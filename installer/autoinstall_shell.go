@@ -17,8 +17,8 @@ const (
 	InstallerShell = "shell" // the autoinstaller of a NETBOOT image alone
 )
 
-// Sizes of upstream's layout when the role names none. The EFI partition is one
-// that FAT32 fits in whatever the size of the disk's sectors is.
+// shellESP is the size of the EFI partition when the role names none: one that
+// FAT32 fits in whatever the size of the disk's sectors is.
 const shellESP = 512 << 20
 
 const mib = 1 << 20

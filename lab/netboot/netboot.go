@@ -24,6 +24,17 @@ import (
 //go:embed autoinstaller.sh
 var Autoinstaller string
 
+// Init is an image's /init; it sources Autoinstaller as /usr/lib/autoinstaller.sh
+// and needs busybox as /bin/busybox.
+//
+//go:embed image.sh
+var Init string
+
+// DHClient is an image's /usr/bin/dhclient.
+//
+//go:embed dhclient.sh
+var DHClient string
+
 //go:embed tool.sh
 var tool string
 
@@ -46,13 +57,13 @@ type Machine struct {
 	Dir     string            // becomes the root
 	Shell   string            // of the image: a program of this computer, or busybox
 	Cmdline string            // of the kernel
-	UEFI    bool              //
+	UEFI    bool              // of the firmware
 	Disks   string            // what lsblk -J prints
 	Arch    string            // what xbps-uhelper arch prints; x86_64 when empty
-	UUID    string            // of the firmware
+	UUID    string            // that the firmware tells
 	BootID  string            // of the kernel, another at each start of a real one
 	Fail    []string          // patterns of calls that fail: "mkfs.ext4 *"
-	Files   map[string]string // further files of the image; one in /bin is a program
+	Files   map[string]string // further files of the image; one in a bin is a program
 }
 
 // End is how a run ended.
@@ -193,7 +204,7 @@ func (m *Machine) make() error {
 
 func (m *Machine) put(name string, text []byte) error {
 	mode := os.FileMode(0o644)
-	if strings.HasPrefix(name, "/bin/") || name == "/init" {
+	if strings.Contains(name, "/bin/") || name == "/init" {
 		mode = 0o755
 	}
 	file := filepath.Join(m.Dir, name)

@@ -1,6 +1,6 @@
 // Command xbps stands in for XBPS inside machines of the lab, where Debian has
 // no package of the real one. By the name that it is called by it is xbps-install,
-// xbps-reconfigure or xbps-query, with the options that an installer and an operator
+// xbps-reconfigure, xbps-query or xbps-uhelper, with the options that an installer and an operator
 // use and the output and files of the real programs.
 //
 // It differs on purpose in one point: packages are unpacked while later ones are
@@ -52,8 +52,10 @@ func run(ctx context.Context, program string, args []string) error {
 		return reconfigure(ctx, args)
 	case "xbps-query":
 		return query(args)
+	case "xbps-uhelper":
+		return uhelper(ctx, args)
 	}
-	return fmt.Errorf("%s: call this program xbps-install, xbps-reconfigure or xbps-query", program)
+	return fmt.Errorf("%s: call this program xbps-install, xbps-reconfigure, xbps-query or xbps-uhelper", program)
 }
 
 // flags returns a set with the options that all programs have.
