@@ -206,7 +206,11 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) error {
 	}
 	token := newToken()
 	claim := host.Claim{UUID: q.UUID, Disk: q.Disk, Secret: q.Secret}
-	h, err = s.Hosts.Change(h.MAC, "agent", "took the grant for disk "+q.Disk, func(h *host.Host) (err error) {
+	cause := "took the grant for disk " + q.Disk
+	if plan.Snapshot != "" {
+		cause += ", to install from the snapshot " + plan.Snapshot
+	}
+	h, err = s.Hosts.Change(h.MAC, "agent", cause, func(h *host.Host) (err error) {
 		if err := holds(*h, session); err != nil {
 			return err
 		}

@@ -73,11 +73,22 @@ func (m *Mirror) revalidate(ctx context.Context, path string) error {
 		if err := m.refresh(ctx, path); err != nil {
 			err = fmt.Errorf("index %s: %w", path, err)
 			m.recheckLater(path)
-			m.complain(err)
+			// A path that nobody has heard of is no news.
+			if !errors.Is(err, ErrVanished) || m.expects(path) {
+				m.complain(err)
+			}
 			return err
 		}
 		return nil
 	})
+}
+
+// expects reports whether there should be an index at path.
+func (m *Mirror) expects(path string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.live[path]
+	return ok || slices.ContainsFunc(m.cfg.Repositories, func(r Repository) bool { return r.path() == path })
 }
 
 // recheckLater has the kept index served for a while before upstream is asked again: machines
@@ -170,7 +181,7 @@ func (m *Mirror) readIndex(r io.Reader, check func(*xbps.Index) error) (*table, 
 	keys := m.keys
 	m.mu.Unlock()
 	if err := x.Trusted(keys); err != nil {
-		return nil, fmt.Errorf("%w: %w; compare the fingerprint with what voidlinux.org publishes, then add the key's file to images.keys", ErrBroken, err)
+		return nil, fmt.Errorf("%w: %w; compare the fingerprint with what voidlinux.org publishes, then put the key's file with the others into the folder images.keys, and start provision again", ErrBroken, err)
 	}
 	if err := check(x); err != nil {
 		return nil, err

@@ -136,7 +136,7 @@ func TestIndexThatCannotBeTrusted(t *testing.T) {
 		"a key that rotated": {func(u *upstream) {
 			u.key = other
 			u.publish("current", "foo-1.1_1", 10)
-		}, "the key is not trusted: " + fingerprint + "; put its file among the trusted keys if it is right; compare the fingerprint with what voidlinux.org publishes, then add the key's file to images.keys"},
+		}, "the key is not trusted: " + fingerprint + "; put its file among the trusted keys if it is right; compare the fingerprint with what voidlinux.org publishes, then put the key's file with the others into the folder images.keys, and start provision again"},
 		"no index":     {func(u *upstream) { u.files[indexFile] = []byte("<html>") }, "repository index"},
 		"half of one":  {func(u *upstream) { u.files[indexFile] = u.files[indexFile][:100] }, "repository index"},
 		"a huge index": {func(u *upstream) { u.files[indexFile] = make([]byte, 65<<20) }, "more than 64 MiB"},

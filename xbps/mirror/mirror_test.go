@@ -64,6 +64,9 @@ func TestRefusesOtherPaths(t *testing.T) {
 			t.Errorf("upstream was asked for %s", name)
 		}
 	}
+	if notices := s.texts(); len(notices) != 0 {
+		t.Errorf("notices %q of paths that nobody needs", notices)
+	}
 	res, err := http.Post(s.front.URL+"/current/x86_64-repodata", "text/plain", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -41,6 +41,7 @@ func cut(w http.ResponseWriter, body []byte, from, to int) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)-from))
 	w.WriteHeader(status)
 	_, _ = w.Write(body[from:to]) // whoever hangs up does not matter here
+	w.(http.Flusher).Flush()
 	panic(http.ErrAbortHandler)
 }
 
