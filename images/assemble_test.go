@@ -308,6 +308,30 @@ func TestAssembleStops(t *testing.T) {
 	}
 }
 
+// A driver may need a module of a folder that is usually passed over.
+func TestAssembleLooksEverywhereForDependencies(t *testing.T) {
+	const dir = "usr/lib/modules/" + kernelRelease + "/kernel/"
+	files := append(kernelFiles("usr/lib"),
+		xbps.Regular(dir+"drivers/net/ethernet/nic.ko", 0o644, imagestest.Module("depends=hwmon\x00")),
+		xbps.Regular(dir+"drivers/hwmon/hwmon.ko", 0o644, imagestest.Module("depends=\x00")))
+	for i, f := range files {
+		if strings.HasSuffix(f.Path, "drm.ko") { // it is looked at now
+			files[i] = xbps.Regular(f.Path, 0o644, imagestest.Module("depends=\x00"))
+		}
+	}
+	in := inputs(t)
+	in.Repositories = repository(t, files)
+	s := open(t)
+	image, err := s.Assemble(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	initrd := unpackInitrd(t, content(t, s, image.Initrd))
+	if initrd[dir+"drivers/hwmon/hwmon.ko.zst"] == "" || initrd[dir+"drivers/gpu/drm/drm.ko.zst"] != "" {
+		t.Errorf("initrd has %v, want hwmon and no more than that", names(initrd))
+	}
+}
+
 // A system without a merged /usr keeps its modules in /lib.
 func TestAssembleWithoutMergedUsr(t *testing.T) {
 	in := inputs(t)

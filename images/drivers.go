@@ -14,7 +14,7 @@ var bootDrivers = []string{
 	"drivers/net/ethernet/", "drivers/net/phy/", "drivers/net/mdio/",
 	"drivers/net/usb/r8152", "drivers/net/usb/ax88179_178a", "drivers/net/usb/asix", "drivers/net/usb/cdc_ether", "drivers/net/usb/cdc_ncm", "drivers/net/usb/smsc95xx", "drivers/net/usb/lan78xx",
 	"net/packet/af_packet", // the agent's DHCP client
-	"drivers/nvme/host/nvme", "drivers/pci/controller/vmd", "drivers/ata/", "drivers/mmc/",
+	"drivers/nvme/host/nvme", "drivers/pci/controller/vmd", "drivers/pci/controller/pci-hyperv", "drivers/ata/", "drivers/mmc/",
 	"drivers/scsi/sd_mod", "drivers/scsi/megaraid/", "drivers/scsi/mpt3sas/", "drivers/scsi/mpi3mr/", "drivers/scsi/aacraid/", "drivers/scsi/smartpqi/",
 	"drivers/scsi/hpsa", "drivers/scsi/isci/", "drivers/scsi/mvsas/", "drivers/scsi/pm8001/", "drivers/scsi/arcmsr/", "drivers/scsi/3w-sas", "drivers/scsi/3w-9xxx",
 	"drivers/message/fusion/",
@@ -49,8 +49,8 @@ var companions = map[string][]string{
 	"vfat":      {"nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"},
 }
 
-// ignored folders hold nothing that any of the above depends on; their modules
-// need not even be looked at.
+// ignored folders hold nothing that any of the above depends on in the kernels that we
+// have seen; their modules are not looked at unless one is missed.
 var ignored = []string{
 	"sound/", "drivers/gpu/", "drivers/media/", "drivers/net/wireless/", "drivers/iio/", "drivers/staging/",
 	"drivers/infiniband/", "drivers/comedi/", "drivers/bluetooth/", "drivers/isdn/", "drivers/hwmon/",

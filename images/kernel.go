@@ -52,8 +52,9 @@ func (k *kernelFiles) unzstds() bool {
 	return slices.Contains(strings.Split(string(k.config), "\n"), "CONFIG_FW_LOADER_COMPRESS_ZSTD=y")
 }
 
-// readKernel lists the kernel and its modules; nil when the package has none.
-func readKernel(ctx context.Context, k source) (*kernelFiles, error) {
+// readKernel lists the kernel and its modules but for those in folders of skip; nil
+// when the package has no kernel.
+func readKernel(ctx context.Context, k source, skip []string) (*kernelFiles, error) {
 	out := &kernelFiles{}
 	err := k.walk(ctx, func(f xbps.File, r io.Reader) error {
 		if !f.Mode.IsRegular() || f.Link != "" {
@@ -78,7 +79,7 @@ func readKernel(ctx context.Context, k source) (*kernelFiles, error) {
 			out.builtin = strings.Fields(string(b))
 			return err
 		}
-		if !isModule(file) || listed(file, ignored) {
+		if !isModule(file) || listed(file, skip) {
 			return nil
 		}
 		image, err := readModule(r)
@@ -150,7 +151,7 @@ func (s *Store) kernel(ctx context.Context, in Inputs, lib string) (made, error)
 	return s.remember(func() (made, error) {
 		var names []string
 		for _, k := range slices.Backward(packages) {
-			files, err := readKernel(ctx, k)
+			files, err := readKernel(ctx, k, ignored)
 			if err != nil {
 				return made{}, err
 			}
@@ -165,6 +166,12 @@ func (s *Store) kernel(ctx context.Context, in Inputs, lib string) (made, error)
 
 func (s *Store) extract(ctx context.Context, k source, files *kernelFiles, firmware []source, lib string) (made, error) {
 	sel, err := newModuleSet(files.modules, files.builtin).choose()
+	if err != nil {
+		// This kernel may be one whose drivers need what others' do not.
+		if all, readErr := readKernel(ctx, k, nil); readErr == nil {
+			sel, err = newModuleSet(all.modules, all.builtin).choose()
+		}
+	}
 	if err != nil {
 		return made{}, fmt.Errorf("%s: %w", k.pkg.Pkgver, err)
 	}

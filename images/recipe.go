@@ -14,7 +14,7 @@ import (
 )
 
 // recipeVersion changes when the same inputs are to give other files.
-const recipeVersion = "3"
+const recipeVersion = "4"
 
 // made is the result of one step of an assembly.
 type made struct {
