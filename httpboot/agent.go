@@ -215,8 +215,14 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		now := s.Now()
-		if *h, _, err = h.Burn(claim, now); err != nil {
+		first := false
+		if *h, first, err = h.Burn(claim, now); err != nil {
 			return err
+		}
+		if !first && h.Snapshot != plan.Snapshot {
+			// Two requests at once: the other one's plan is what counts, and the agent
+			// gets that when it asks again.
+			return fmt.Errorf("%s is being installed from the snapshot %q, not %q", h.Label(), h.Snapshot, plan.Snapshot)
 		}
 		h.Enrolment = &host.Enrolment{Token: host.DigestOf(token), Expires: now.Add(enrolWithin)}
 		h.Snapshot = plan.Snapshot
