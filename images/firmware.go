@@ -77,17 +77,12 @@ func collectFirmware(ctx context.Context, packages []source, wanted []string) (l
 			if len(names) == 0 || !f.Mode.IsRegular() || f.Link != "" {
 				return nil
 			}
-			d, err := xbps.Decompress(r, maxFirmware)
+			body, err := decompressed(r, maxFirmware)
 			if err != nil {
-				return fmt.Errorf("%s: %w", f.Path, err)
-			}
-			defer d.Close()
-			body, err := io.ReadAll(d)
-			if err != nil {
-				return fmt.Errorf("%s: %w", f.Path, err)
+				return err
 			}
 			if total += len(body); total > maxAllFirmware {
-				return fmt.Errorf("%s: all firmware together has more than %d bytes", f.Path, maxAllFirmware)
+				return fmt.Errorf("all firmware together has more than %d bytes", maxAllFirmware)
 			}
 			for _, name := range names {
 				out[name] = body

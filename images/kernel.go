@@ -82,9 +82,9 @@ func readKernel(ctx context.Context, k source, skip []string) (*kernelFiles, err
 		if !isModule(file) || listed(file, skip) {
 			return nil
 		}
-		image, err := readModule(r)
+		image, err := decompressed(r, maxModule)
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.Path, err)
+			return err
 		}
 		m, err := parseModule(file, image)
 		if err != nil {
@@ -127,9 +127,9 @@ func isModule(file string) bool {
 	return false
 }
 
-// readModule reads a module file whatever its compression.
-func readModule(r io.Reader) ([]byte, error) {
-	d, err := xbps.Decompress(r, maxModule)
+// decompressed reads a file whatever its compression.
+func decompressed(r io.Reader, limit int64) ([]byte, error) {
+	d, err := xbps.Decompress(r, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +185,7 @@ func (s *Store) extract(ctx context.Context, k source, files *kernelFiles, firmw
 	err = k.walk(ctx, func(f xbps.File, r io.Reader) error {
 		if f.Path == files.image {
 			if f.Size > maxKernel {
-				return fmt.Errorf("%s: %d bytes are no kernel", f.Path, f.Size)
+				return fmt.Errorf("%d bytes are no kernel", f.Size)
 			}
 			out.Blobs["kernel"], err = s.Put(r)
 			return err
@@ -194,9 +194,9 @@ func (s *Store) extract(ctx context.Context, k source, files *kernelFiles, firmw
 		if _, boot := sel.boot[file]; !ok || !boot && sel.late[file].path == "" {
 			return nil
 		}
-		image, err := readModule(r)
+		image, err := decompressed(r, maxModule)
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.Path, err)
+			return err
 		}
 		bodies[packed(file)] = z.EncodeAll(image, nil)
 		return nil

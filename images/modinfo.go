@@ -3,6 +3,7 @@ package images
 import (
 	"bytes"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -25,15 +26,15 @@ func parseModule(file string, image []byte) (module, error) {
 	m := module{path: file, name: moduleName(file)}
 	f, err := elf.NewFile(bytes.NewReader(image))
 	if err != nil {
-		return m, fmt.Errorf("%s: %w", file, err)
+		return m, err
 	}
 	section := f.Section(".modinfo")
 	if section == nil {
-		return m, fmt.Errorf("%s: no kernel module: it has no .modinfo", file)
+		return m, errors.New("no kernel module: it has no .modinfo")
 	}
 	info, err := section.Data()
 	if err != nil {
-		return m, fmt.Errorf("%s: %w", file, err)
+		return m, err
 	}
 	for field := range bytes.SplitSeq(info, []byte{0}) {
 		key, value, _ := strings.Cut(string(field), "=")
@@ -53,12 +54,12 @@ func parseModule(file string, image []byte) (module, error) {
 		case "alias":
 			// It becomes a word of a line of modules.alias.
 			if value == "" || strings.ContainsFunc(value, unicode.IsSpace) {
-				return m, fmt.Errorf("%s: %q is no alias", file, value)
+				return m, fmt.Errorf("%q is no alias", value)
 			}
 			m.aliases = append(m.aliases, value)
 		case "firmware":
 			if !fs.ValidPath(value) || value == "." {
-				return m, fmt.Errorf("%s: %q is no name of a firmware file", file, value)
+				return m, fmt.Errorf("%q is no name of a firmware file", value)
 			}
 			m.firmware = append(m.firmware, value)
 		}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"provision.internal/xbps"
@@ -57,16 +56,6 @@ const (
 )
 
 func (s *Store) readNetboot(ctx context.Context, file string) (made, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return made{}, err
-	}
-	defer f.Close()
-	t, err := xbps.OpenTarball(f, maxNetboot)
-	if err != nil {
-		return made{}, err
-	}
-	defer t.Close()
 	var kernel, initrd *Writer
 	defer func() {
 		for _, w := range []*Writer{kernel, initrd} {
@@ -76,26 +65,17 @@ func (s *Store) readNetboot(ctx context.Context, file string) (made, error) {
 		}
 	}()
 	release := ""
-	for {
-		e, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return made{}, err
-		}
+	err := eachOf(ctx, file, maxNetboot, func(e xbps.File, r io.Reader) (err error) {
 		switch e.Path {
 		case netbootKernel:
-			kernel, release, err = s.netbootKernel(e, t)
+			kernel, release, err = s.netbootKernel(e, r)
 		case netbootInitrd:
-			initrd, err = s.netbootInitrd(e, t)
+			initrd, err = s.netbootInitrd(e, r)
 		}
-		if err != nil {
-			return made{}, fmt.Errorf("%s: %w", e.Path, err)
-		}
+		return err
+	})
+	if err != nil {
+		return made{}, err
 	}
 	switch {
 	case kernel == nil:

@@ -2,7 +2,6 @@ package images
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -90,21 +89,10 @@ func (s source) walk(ctx context.Context, f func(xbps.File, io.Reader) error) er
 		return fmt.Errorf("%s: %w", s.pkg.File(), err)
 	}
 	defer a.Close()
-	for {
-		entry, err := a.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err == nil {
-			err = f(entry, a)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.pkg.File(), err)
-		}
+	if err := each(ctx, a, f); err != nil {
+		return fmt.Errorf("%s: %w", s.pkg.File(), err)
 	}
+	return nil
 }
 
 // packages makes the part with the tools that the ROOTFS does not have:
@@ -158,13 +146,10 @@ func (s *Store) unite(ctx context.Context, chosen []source) (made, error) {
 				return nil
 			}
 			if other, ok := from[e.Path]; ok && !e.Mode.IsDir() {
-				return fmt.Errorf("%s is in %s too", e.Path, other)
+				return fmt.Errorf("is in %s too", other)
 			}
 			from[e.Path] = c.pkg.Pkgver
-			if err := out.add(e, r); err != nil {
-				return fmt.Errorf("%s: %w", e.Path, err)
-			}
-			return nil
+			return out.add(e, r)
 		})
 		if err != nil {
 			return made{}, err

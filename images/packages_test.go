@@ -93,7 +93,7 @@ func TestAssembleAddsPackages(t *testing.T) {
 func TestAssembleRefusesPackages(t *testing.T) {
 	for name, c := range map[string]struct{ pkg, want string }{
 		"one that is not there":  {"nothing", "tools for the installer: nothing: not found in repository pool"},
-		"two with the same file": {"thief", "usr/lib/libdevmapper.so.1.2 is in libdevmapper-2.3_1 too"},
+		"two with the same file": {"thief", "usr/lib/libdevmapper.so.1.2: is in libdevmapper-2.3_1 too"},
 		"a link to outside":      {"outside", `usr/lib/out: is a symbolic link to "../../../etc/shadow", which is outside`},
 	} {
 		in := inputs(t)

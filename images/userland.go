@@ -65,50 +65,30 @@ func (s *Store) rootfs(ctx context.Context, file string) (made, error) {
 }
 
 func (s *Store) strip(ctx context.Context, file string) (made, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return made{}, err
-	}
-	defer f.Close()
-	t, err := xbps.OpenTarball(f, maxRootfs)
-	if err != nil {
-		return made{}, err
-	}
-	defer t.Close()
 	out, err := s.newFrames()
 	if err != nil {
 		return made{}, err
 	}
 	defer out.blob.Abort()
 	m := made{Blobs: map[string]Blob{}, Notes: map[string]string{"lib": "usr/lib"}}
-	for {
-		e, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return made{}, err
-		}
+	err = eachOf(ctx, file, maxRootfs, func(e xbps.File, r io.Reader) (err error) {
 		if e.Path == "lib" && e.Mode.IsDir() {
 			m.Notes["lib"] = "lib" // not a system with a merged /usr
 		}
 		if e.Path == xbps.DatabaseFile && e.Mode.IsRegular() {
-			if m.Blobs["database"], err = s.Put(t); err != nil {
-				return made{}, fmt.Errorf("%s: %w", e.Path, err)
-			}
+			m.Blobs["database"], err = s.Put(r)
+			return err
 		}
 		if isJunk(e.Path) {
-			continue
+			return nil
 		}
 		if isJunk(e.Link) {
-			return made{}, fmt.Errorf("%s is a hard link to %s, which the userland leaves out", e.Path, e.Link)
+			return fmt.Errorf("is a hard link to %s, which the userland leaves out", e.Link)
 		}
-		if err := out.add(e, t); err != nil {
-			return made{}, fmt.Errorf("%s: %w", e.Path, err)
-		}
+		return out.add(e, r)
+	})
+	if err != nil {
+		return made{}, err
 	}
 	if out.memory == 0 {
 		return made{}, errors.New("it has no files")
@@ -116,6 +96,46 @@ func (s *Store) strip(ctx context.Context, file string) (made, error) {
 	m.Memory = out.memory
 	m.Blobs["rootfs"], err = out.commit(false)
 	return m, err
+}
+
+// entries are the files of a tarball or a package, one after the other.
+type entries interface {
+	io.Reader // of the content of the file that Next returned last
+	Next() (xbps.File, error)
+}
+
+// each calls f for every file. Errors name it.
+func each(ctx context.Context, from entries, f func(xbps.File, io.Reader) error) error {
+	for {
+		e, err := from.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if err := f(e, from); err != nil {
+			return fmt.Errorf("%s: %w", e.Path, err)
+		}
+	}
+}
+
+// eachOf is each for a tarball that is a file of somebody else's.
+func eachOf(ctx context.Context, file string, limit int64, f func(xbps.File, io.Reader) error) error {
+	r, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	t, err := xbps.OpenTarball(r, limit)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	return each(ctx, t, f)
 }
 
 // leaves reports whether a symbolic link climbs out of the root. Absolute ones
