@@ -87,8 +87,10 @@ func TestInstallBIOS(t *testing.T) {
 		"wipefs --all --force /dev/vda1", // signatures inside go before the table does
 		"wipefs --all --force /dev/vda",
 		"sfdisk --wipe always --wipe-partitions always /dev/vda",
-		"mkfs.xfs -f -q -K -L root -m uuid=" + in.layout.volumes[0].id + " /dev/vda2",
-		"mount /dev/vda2 /target xfs",
+		"mkfs.ext4 -F -q -L boot -U " + in.layout.volumes[0].id + " -E lazy_itable_init=1,lazy_journal_init=1,nodiscard -O ^metadata_csum_seed /dev/vda2",
+		"mkfs.xfs -f -q -K -L root -m uuid=" + in.layout.volumes[1].id + " /dev/vda3",
+		"mount /dev/vda3 /target xfs",
+		"mount /dev/vda2 /target/boot ext4",
 	}
 	if d := cmp.Diff(want, got[:len(want)]); d != "" {
 		t.Errorf("effects differ (-want +got):\n%s", d)

@@ -191,7 +191,9 @@ func volumes(l installer.Layout, room uint64, disk string) ([]volume, error) {
 	for _, p := range l.Partitions {
 		ownBoot = ownBoot || p.Path == "/boot"
 	}
-	if l.Passphrase != "" && !ownBoot {
+	// mkfs.xfs turns on features as soon as Linux has them; GRUB learns to read
+	// them years later.
+	if (l.Passphrase != "" || rest.fs == "xfs") && !ownBoot {
 		all = append(all, volume{name: "boot", path: "/boot", fs: "ext4", size: defaultBoot})
 	}
 	if l.Swap > 0 {

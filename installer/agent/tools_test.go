@@ -97,15 +97,20 @@ func TestRealFilesystems(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, swap, root := &l.disks[0], &l.volumes[0], &l.volumes[1]
-		d.esp, swap.parts[0], root.parts[0] = sparse(t, defaultESP), sparse(t, 64<<20), sparse(t, 1<<30)
+		esp := sparse(t, defaultESP)
+		l.disks[0].esp = esp
+		wanted := map[string]string{esp: l.disks[0].espFS + " vfat"}
+		for _, v := range l.volumes {
+			v.parts[0] = sparse(t, gib)
+			wanted[v.parts[0]] = v.id + " " + v.fs
+		}
 		sys := newMachine(t).system()
 		sys.Run = runCommand
 		in := &install{sys: sys, log: &Log{Console: t.Output()}, plan: plan, layout: l}
 		if err := in.makeFilesystems(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		for file, want := range map[string]string{root.parts[0]: root.id + " " + fs, d.esp: d.espFS + " vfat", swap.parts[0]: swap.id + " swap"} {
+		for file, want := range wanted {
 			if got := probed(t, file); got != want {
 				t.Errorf("blkid sees %q, want %q", got, want)
 			}
