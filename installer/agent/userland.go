@@ -97,6 +97,7 @@ func unpack(r io.Reader, root string) error {
 	}
 	defer z.Close()
 	tr := tar.NewReader(z)
+	buf := make([]byte, 128<<10) // one for all: thousands of files are small
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -109,13 +110,13 @@ func unpack(r io.Reader, root string) error {
 		if slices.ContainsFunc(kept, func(k string) bool { return name == k || strings.HasPrefix(name, k+"/") }) || name == "." {
 			continue
 		}
-		if err := unpackOne(tr, h, root, name); err != nil {
+		if err := unpackOne(tr, h, root, name, buf); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 }
 
-func unpackOne(tr *tar.Reader, h *tar.Header, root, name string) error {
+func unpackOne(tr *tar.Reader, h *tar.Header, root, name string, buf []byte) error {
 	path := filepath.Join(root, name)
 	mode := h.FileInfo().Mode()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -139,7 +140,7 @@ func unpackOne(tr *tar.Reader, h *tar.Header, root, name string) error {
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(f, tr)
+		_, err = io.CopyBuffer(struct{ io.Writer }{f}, tr, buf) // the file's own ReadFrom would allocate
 		return errors.Join(err, f.Chmod(mode.Perm()), f.Close())
 	}
 	return nil // devices: devtmpfs has them

@@ -48,7 +48,7 @@ func largeArchive(b *testing.B) []byte {
 		// Half of it can be compressed, as programs can.
 		for j := range body {
 			body[j] = byte(j)
-			if j%2 == 0 {
+			if j < len(body)/2 {
 				body[j] = byte(random.Uint32())
 			}
 		}
