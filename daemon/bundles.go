@@ -30,6 +30,7 @@ type bundles struct {
 	mirror   *mirror.Mirror
 	hosts    func() []host.Host
 	workshop func() *Workshop
+	imported func() // is called when a bundle has brought files
 }
 
 // Snapshots lists all, the newest first.
@@ -233,6 +234,7 @@ func (b *bundles) Import(ctx context.Context, r io.Reader, key string, trust boo
 	if err != nil {
 		return web.Imported{}, coded(err)
 	}
+	b.imported()
 	return web.Imported{Snapshot: in.Snapshot.Name, By: in.By, Key: in.Key, Packages: in.Packages, Files: files}, nil
 }
 

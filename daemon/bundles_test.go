@@ -71,7 +71,7 @@ func newBranch(t *testing.T, v *imagestest.Void, upstream string) *branch {
 		w.agent = func(string) ([]byte, error) { return []byte("agent"), nil }
 		return w
 	}
-	b.bundles = &bundles{cfg: cfg, mirror: b.mirror, hosts: b.store.Hosts, workshop: workshop}
+	b.bundles = &bundles{cfg: cfg, mirror: b.mirror, hosts: b.store.Hosts, workshop: workshop, imported: b.kits.hurry}
 	b.plans = &plans{cfg: cfg, mirror: b.mirror}
 	return b
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -28,6 +29,8 @@ type kits struct {
 	since time.Time // of the start
 	// packages opens the mirror's repositories; nil where images.repository is a folder.
 	packages func(ctx context.Context, arch string) ([]images.Repository, error)
+	// wake ends the pause after a failed assembly. Room for one.
+	wake chan struct{}
 
 	mu   sync.Mutex
 	kits map[string]kit // by the installer's architecture
@@ -72,6 +75,7 @@ func (k *kits) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-k.wake:
 		case <-time.After(again):
 		}
 	}
@@ -79,6 +83,18 @@ func (k *kits) run(ctx context.Context) error {
 	debug.FreeOSMemory()
 	<-ctx.Done()
 	return nil
+}
+
+// hurry has what failed tried again now, because what was missing may be there.
+// Until that is known, machines wait for it.
+func (k *kits) hurry() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.kits, func(_ string, one kit) bool { return one.err != nil })
+	select {
+	case k.wake <- struct{}{}:
+	default: // it has been woken already
+	}
 }
 
 // attempt assembles one image and keeps its files from being collected.

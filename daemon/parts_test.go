@@ -219,6 +219,10 @@ func TestKitWaitsFailsAndBoots(t *testing.T) {
 	if got := k.list(); got[0].State != "failed" || got[0].Error != "no kernel" {
 		t.Errorf("list = %+v, want the failure", got)
 	}
+	k.hurry()
+	if _, err := k.kit(boot.UEFIx64); !errors.Is(err, httpboot.ErrAssembling) {
+		t.Errorf("when what was missing has come: %v, want ErrAssembling", err)
+	}
 	k.kits["x86_64"] = kit{image: &images.Image{Kernel: images.Blob{SHA256: "aa"}, Initrd: images.Blob{SHA256: "bb"}, Release: "6.1"}}
 	if kit, err := k.kit(boot.BIOS); err != nil || kit != (httpboot.Kit{Kernel: "aa", Initrd: "bb", Cmdline: "console=ttyS0"}) {
 		t.Errorf("kit = %+v, %v; want the assembled files", kit, err)

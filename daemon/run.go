@@ -118,7 +118,7 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 		log.Warn("some machines will find no boot loader", "err", err)
 	}
 	d.machines = newMachines(st, cfg.Hosts, part("dhcp"))
-	d.kits = &kits{cfg: cfg, store: files, ca: authority.PEM(), log: part("images"), since: time.Now()}
+	d.kits = &kits{cfg: cfg, store: files, ca: authority.PEM(), log: part("images"), since: time.Now(), wake: make(chan struct{}, 1)}
 	d.dhcp = &dhcp.Server{Config: cfg.dhcpConfig(), Sockets: ends.dhcp, Hosts: d.machines, Leases: st, Log: part("dhcp")}
 	d.enroll = &enroll.Reconciler{Store: st, Nomad: cluster, Meta: plans.meta, Template: plans.template, Log: part("enroll")}
 
@@ -132,7 +132,7 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	}
 	var packages web.Packages // nil where there is no mirror
 	if d.mirror != nil {
-		boots.Packages, packages = d.mirror, &bundles{cfg: cfg, mirror: d.mirror, hosts: st.Hosts, workshop: d.kits.workshop}
+		boots.Packages, packages = d.mirror, &bundles{cfg: cfg, mirror: d.mirror, hosts: st.Hosts, workshop: d.kits.workshop, imported: d.kits.hurry}
 		d.kits.connect(d.mirror)
 	}
 	if cfg.Images.Netboot != "" {
