@@ -14,6 +14,6 @@
 //
 // A package is kept for as long as any kept index, live or of a snapshot, names it.
 // Beyond Config.Limit bytes the others are dropped, the oldest first; when that
-// is not enough, packages are passed through and not kept, and a notice says so. A disk that is
-// really full is an answer of 507 to whoever asked.
+// is not enough, packages are passed through and not kept, and a notice says so. What an
+// import brings is kept whatever the limit. A disk that is really full is an answer of 507 to whoever asked.
 package mirror

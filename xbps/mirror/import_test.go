@@ -315,3 +315,17 @@ func TestImportOntoAFullDisk(t *testing.T) {
 	}
 	s.nothing()
 }
+
+// A site that has lost its network for good goes on with what is imported, not with what was live last.
+func TestImportIsLiveWithoutUpstream(t *testing.T) {
+	theirs, file, key := exported(t)
+	ours, s := workerSite(t)
+	s.want(indexFile, ours.files[indexFile])
+	s.cfg.Upstream = nil
+	s.restart()
+	s.want(indexFile, ours.files[indexFile])
+	if _, err := s.Import(t.Context(), bytes.NewReader(file), importer(key, map[string]string{})); err != nil {
+		t.Fatal(err)
+	}
+	s.want(indexFile, theirs.files[indexFile])
+}

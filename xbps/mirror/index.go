@@ -44,7 +44,11 @@ const indexTime = 2 * time.Minute
 func (m *Mirror) indexAt(ctx context.Context, path string) (Index, error) {
 	m.mu.Lock()
 	cur, ok := m.live[path]
+	s, imported := m.newest(func(s Snapshot) bool { _, ok := s.Indexes[path]; return ok })
 	m.mu.Unlock()
+	if m.cfg.Upstream == nil && imported {
+		return s.Indexes[path], nil // what was imported last is what is live here
+	}
 	if ok && m.cfg.Now().Sub(cur.Checked) < m.cfg.Revalidate {
 		return cur.Index, nil
 	}
@@ -54,8 +58,7 @@ func (m *Mirror) indexAt(ctx context.Context, path string) (Index, error) {
 	if cur, ok := m.live[path]; ok {
 		return cur.Index, nil
 	}
-	// A site without upstream has what an import brought.
-	if s, ok := m.newest(func(s Snapshot) bool { _, ok := s.Indexes[path]; return ok }); ok {
+	if imported {
 		return s.Indexes[path], nil
 	}
 	return Index{}, err
