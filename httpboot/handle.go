@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/netip"
@@ -105,6 +106,9 @@ func (s *Server) routeSecure(mux *http.ServeMux, pattern string, h handler) {
 }
 
 func (s *Server) logRequest(r *http.Request, rec *recorder, err error) {
+	if err == nil && !s.Log.Enabled(r.Context(), slog.LevelDebug) {
+		return // each package of each machine passes here
+	}
 	log := s.Log.With("peer", r.RemoteAddr, "path", r.URL.Path)
 	switch {
 	case err == nil:
