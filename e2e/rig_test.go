@@ -79,19 +79,32 @@ func newRig(t *testing.T, edit ...string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(r.config, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r.rewrite(t, edit...)
+	if err := r.StartNomad(ctx, r.programs); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// rewrite replaces texts of the configuration, which must be there: old, new, …
+func (r *rig) rewrite(t *testing.T, edit ...string) {
+	t.Helper()
+	text, err := os.ReadFile(r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := 0; i < len(edit); i += 2 {
 		if !bytes.Contains(text, []byte(edit[i])) {
-			t.Fatalf("examples/lab.yaml does not hold %q", edit[i])
+			t.Fatalf("the configuration does not hold %q", edit[i])
 		}
 		text = bytes.ReplaceAll(text, []byte(edit[i]), []byte(edit[i+1]))
 	}
 	if err := os.WriteFile(r.config, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.StartNomad(ctx, r.programs); err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 func (r *rig) startAppliance(t *testing.T) {
