@@ -21,7 +21,11 @@ assemble() {
 		if [ "$1" -lt 30 ]; then
 			mdadm --assemble --scan --no-degraded --config=/added/mdadm.conf 2>/dev/null
 		else
-			mdadm --assemble --scan --run --config=/added/mdadm.conf
+			# What waiting has left is put together, but not started.
+			sed -n 's/^\(md[^ ]*\) : inactive.*/\1/p' /proc/mdstat | while read -r md; do
+				mdadm --run "/dev/$md"
+			done
+			mdadm --assemble --scan --run --config=/added/mdadm.conf 2>/dev/null
 		fi
 	fi
 	for uuid in $encrypted; do
