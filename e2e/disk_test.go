@@ -24,27 +24,40 @@ type installedDisk struct {
 }
 
 // rootLine finds the root in sfdisk's dump: the last Linux partition.
-var rootLine = regexp.MustCompile(`start=\s*(\d+),.*type=(?i:0FC63DAF-8483-4772-8E79-3D69D8477DE4)`)
+var rootLine = regexp.MustCompile(`start=\s*(\d+), size=\s*(\d+),.*type=(?i:0FC63DAF-8483-4772-8E79-3D69D8477DE4)`)
 
-// openDisk copies the root of a machine that is off, and repairs the copy as the
-// machine would at its next boot: its power was taken away.
+// openDisk copies the root of a machine that is off.
 func (r *rig) openDisk(t *testing.T, m lab.Machine) installedDisk {
 	t.Helper()
-	out, err := exec.Command("sfdisk", "--dump", r.DiskFile(m.Name)).Output()
+	return r.openPartition(t, m, 1, rootLine)
+}
+
+// openPartition copies the last partition on disk n of a machine that is off whose
+// line in sfdisk's dump matches, and repairs the copy as the machine would at its
+// next boot: its power was taken away.
+func (r *rig) openPartition(t *testing.T, m lab.Machine, n int, line *regexp.Regexp) installedDisk {
+	t.Helper()
+	disk := r.DiskFileOf(m.Name, n)
+	out, err := exec.Command("sfdisk", "--dump", disk).Output()
 	if err != nil {
 		t.Fatalf("read the partitions of %s: %v", m.Name, err)
 	}
-	found := rootLine.FindAllStringSubmatch(string(out), -1)
+	found := line.FindAllStringSubmatch(string(out), -1)
 	if len(found) == 0 {
-		t.Fatalf("%s has no root partition:\n%s", m.Name, out)
+		t.Fatalf("%s has no such partition:\n%s", m.Name, out)
 	}
-	sector, err := strconv.ParseInt(found[len(found)-1][1], 10, 64)
+	const mib = 2048 // sectors; partitions begin and end at whole MiB, but for the last one's end
+	last := found[len(found)-1]
+	sector, err := strconv.ParseInt(last[1], 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := installedDisk{t, filepath.Join(t.TempDir(), "root.img")}
-	const mib = 2048 // sectors; partitions begin at whole MiB
-	d.run("dd", "if="+r.DiskFile(m.Name), "of="+d.file, "bs=1M", fmt.Sprintf("skip=%d", sector/mib), "conv=sparse", "status=none")
+	size, err := strconv.ParseInt(last[2], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := installedDisk{t, filepath.Join(t.TempDir(), "partition.img")}
+	d.run("dd", "if="+disk, "of="+d.file, "bs=1M", fmt.Sprintf("skip=%d", sector/mib), fmt.Sprintf("count=%d", (size+mib-1)/mib), "conv=sparse", "status=none")
 	d.run("e2fsck", "-p", d.file)
 	return d
 }
