@@ -169,6 +169,26 @@ func TestPurgeShows(t *testing.T) {
 	}
 }
 
+// Events from before a purge that come after it bring no node back; the node
+// itself does, when it lives.
+func TestLateEventsOfAPurgedNode(t *testing.T) {
+	var v view
+	event := func(index uint64) (e events) {
+		e.Events = append(e.Events, struct{ Payload payload }{payload{Node: &api.NodeListStub{ID: "old", Name: "host1", ModifyIndex: index}}})
+		return e
+	}
+	v.list([]*api.NodeListStub{{ID: "old", Name: "host1", ModifyIndex: 10}})
+	v.forget("old", 12)
+	v.apply(event(11))
+	if n, ok := v.named("host1"); ok {
+		t.Errorf("named(host1) = %q after its purge, want none", n.ID)
+	}
+	v.apply(event(13))
+	if _, ok := v.named("host1"); !ok {
+		t.Error("named(host1) = none, want the node that registered after its purge")
+	}
+}
+
 func TestPurgeStale(t *testing.T) {
 	s := serve(t, &nomadtest.Server{})
 	c := connect(t, testConfig(s))

@@ -126,17 +126,21 @@ func (c *Cluster) PurgeStale(ctx context.Context, name, previous string) error {
 		}
 	}
 	for _, s := range stubs {
+		index := s.ModifyIndex
 		err := c.call(ctx, "purge node "+s.ID, func(ctx context.Context) error {
-			_, _, err := c.api.Nodes().Purge(s.ID, query(ctx))
+			purged, _, err := c.api.Nodes().Purge(s.ID, query(ctx))
 			if _, body := answer(err); strings.Contains(body, "node not found") {
 				return nil // somebody else did
+			}
+			if err == nil {
+				index = purged.NodeModifyIndex
 			}
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		c.view.forget(s.ID)
+		c.view.forget(s.ID, index)
 	}
 	return nil
 }

@@ -21,13 +21,14 @@ var errSilent = errors.New("the event stream is silent")
 // which nobody here reads.
 type events struct {
 	Index  uint64
-	Events []struct {
-		Payload struct {
-			Node       *api.NodeListStub
-			Allocation *api.AllocationListStub
-			Evaluation *api.Evaluation
-		}
-	}
+	Events []struct{ Payload payload }
+}
+
+// payload is what changed: one of its fields is set.
+type payload struct {
+	Node       *api.NodeListStub
+	Allocation *api.AllocationListStub
+	Evaluation *api.Evaluation
 }
 
 // stream delivers what happens from index on until it breaks, and says why. It

@@ -17,6 +17,7 @@ type view struct {
 	listed  bool
 	trouble error // why the cluster cannot be followed now
 	nodes   map[string]Node
+	purged  map[string]uint64 // by node, the index of its purge
 	jobs    map[string]*jobView
 	waiters map[*waiter]struct{}
 }
@@ -74,7 +75,7 @@ func (v *view) list(stubs []*api.NodeListStub) {
 	v.listed, v.trouble = true, nil
 	v.nodes = make(map[string]Node, len(stubs))
 	for _, s := range stubs {
-		v.nodes[s.ID] = nodeOf(s)
+		v.note(s)
 	}
 	for _, j := range v.jobs {
 		j.stale = true
@@ -88,10 +89,29 @@ func (v *view) setTrouble(err error) {
 	v.trouble = err
 }
 
-func (v *view) forget(id string) {
+// forget drops a node that was purged at index. No event tells of a purge, and those
+// from before it may still be on their way.
+func (v *view) forget(id string, index uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	delete(v.nodes, id)
+	if v.purged == nil {
+		v.purged = map[string]uint64{}
+	}
+	v.purged[id] = index
+}
+
+// note takes a node that is newer than what is known, and reports whether it was:
+// a living node comes back after its purge. It is called with the lock held.
+func (v *view) note(s *api.NodeListStub) bool {
+	if old, ok := v.nodes[s.ID]; ok && old.modified > s.ModifyIndex {
+		return false
+	}
+	if at, ok := v.purged[s.ID]; ok && s.ModifyIndex <= at {
+		return false
+	}
+	v.nodes[s.ID] = nodeOf(s)
+	return true
 }
 
 func (v *view) apply(e events) {
@@ -101,11 +121,9 @@ func (v *view) apply(e events) {
 		p := one.Payload
 		switch {
 		case p.Node != nil:
-			if old, ok := v.nodes[p.Node.ID]; ok && old.modified > p.Node.ModifyIndex {
-				continue
+			if v.note(p.Node) {
+				v.wakeAll(func(w *waiter) bool { return w.node == p.Node.Name })
 			}
-			v.nodes[p.Node.ID] = nodeOf(p.Node)
-			v.wakeAll(func(w *waiter) bool { return w.node == p.Node.Name })
 		case p.Allocation != nil:
 			v.merge(p.Allocation.JobID, nil, []*api.AllocationListStub{p.Allocation})
 		case p.Evaluation != nil:
