@@ -156,8 +156,8 @@ func FuzzShellScript(f *testing.F) {
 		f.Add(s, s, s)
 	}
 	f.Fuzz(func(t *testing.T, zone, locale, text string) {
-		if len(zone)+len(locale)+len(text) > 100_000 { // what a command line may hold is bounded
-			t.Skip()
+		if len(zone)+len(locale)+len(text) > 100_000 {
+			t.Skip("longer than what a command line may hold")
 		}
 		r := installer.Role{Installer: installer.InstallerShell, Timezone: zone, Locale: locale, Keymap: text}
 		script, err := r.ShellScript(host.Host{Name: "node1", Role: "worker"}, installer.Site{
