@@ -90,8 +90,8 @@ func (p process) pid() int {
 	if err != nil {
 		return 0
 	}
-	now, zombie, err := startOf(pid)
-	if err != nil || zombie || now != started {
+	now, ended, err := startOf(pid)
+	if err != nil || ended || now != started {
 		return 0
 	}
 	return pid
@@ -150,17 +150,29 @@ func (p process) forget() error {
 }
 
 // startOf tells when a process started, in the kernel's ticks since boot, and
-// whether it has ended and only waits to be reaped (proc(5), stat: fields 3 and
-// 22; the command in field 2 may hold spaces and brackets).
-func startOf(pid int) (start string, zombie bool, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+// whether it has ended and only waits to be reaped. One that is a zombie while
+// threads of it are left still has its files open: a QEMU its tap.
+func startOf(pid int) (start string, ended bool, err error) {
+	f, err := statOf(pid)
 	if err != nil {
 		return "", false, err
 	}
+	return f.started, f.state == "Z" && f.threads <= "1", nil
+}
+
+// stat is what /proc tells of a process (proc(5), fields 3, 20 and 22).
+type stat struct{ state, threads, started string }
+
+func statOf(pid int) (stat, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return stat{}, err
+	}
+	// The command in field 2 may hold spaces and brackets.
 	_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')'):]), " ")
 	fields := strings.Fields(rest)
 	if len(fields) < 20 {
-		return "", false, fmt.Errorf("/proc/%d/stat holds %q", pid, text)
+		return stat{}, fmt.Errorf("/proc/%d/stat holds %q", pid, text)
 	}
-	return fields[19], fields[0] == "Z", nil
+	return stat{state: fields[0], threads: fields[17], started: fields[19]}, nil
 }

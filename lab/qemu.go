@@ -120,7 +120,11 @@ func (r *Rack) PowerOn(ctx context.Context, name string) error {
 	for _, sock := range []string{r.consoleSocket(name), r.monitorSocket(name)} {
 		_ = os.Remove(sock) // left by a machine that lost its power; QEMU names any other trouble
 	}
-	return r.Start("machine-"+name, dir, nil, r.Inside(r.arguments(m, accel)...)...)
+	if err := r.Start("machine-"+name, dir, nil, r.Inside(r.arguments(m, accel)...)...); err != nil {
+		return err
+	}
+	// It answers once every device of it is there.
+	return r.await(ctx, "machine-"+name, func() error { return monitor(ctx, r.monitorSocket(name), "query-status") })
 }
 
 // PowerOff takes the machine's power away at once: its disk and firmware

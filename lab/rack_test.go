@@ -87,7 +87,7 @@ func TestDownSparesAStrangerWithARecordedNumber(t *testing.T) {
 	if err := r.Down(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	if _, zombie, err := startOf(stranger.Process.Pid); err != nil || zombie {
+	if _, ended, err := startOf(stranger.Process.Pid); err != nil || ended {
 		t.Error("Down ended a process that is not the rack's")
 	}
 	if exists(record) {
