@@ -196,7 +196,7 @@ func (r Role) validateFiles(f *faults) {
 		switch {
 		case !path.IsAbs(file.Path) || path.Clean(file.Path) != file.Path || file.Path == "/":
 			f.add(at+".path", "%q is no plain absolute path", file.Path)
-		case slices.Contains([]string{EnrolFile, AgentBinary, HostKey, HostCertificate, HostCA}, file.Path):
+		case slices.Contains([]string{EnrolFile, AgentBinary, HostKey, HostCertificate, HostCA, NomadID, NomadSecret}, file.Path):
 			f.add(at+".path", "%s belongs to the first boot", file.Path)
 		case seen[file.Path]:
 			f.add(at+".path", "%s is listed twice", file.Path)

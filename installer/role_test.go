@@ -63,7 +63,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		},
 		Files: []installer.File{
 			{Path: "relative"}, {Path: "/etc/../shadow"}, {Path: "/etc/motd", Mode: 0o4755}, {Path: "/etc/motd"},
-			{Path: installer.EnrolFile}, {Path: "/"},
+			{Path: installer.EnrolFile}, {Path: "/"}, {Path: installer.NomadSecret},
 		},
 		Timezone: "../../etc/shadow",
 		Keymap:   "$(reboot)",
@@ -88,7 +88,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		"services[0]", "services[1]", "services[2]",
 		"users[0].name", "users[1].name", "users[2].keys",
 		"users[3].name", "users[3].keys[0]", "users[3].keys[1]", "users[3].groups[0]", "users[3].shell",
-		"files[0].path", "files[1].path", "files[2].mode", "files[3].path", "files[4].path", "files[5].path",
+		"files[0].path", "files[1].path", "files[2].mode", "files[3].path", "files[4].path", "files[5].path", "files[6].path",
 		"timezone", "keymap", "locale", "nomad.pool", "nomad.datacenter", "cmdline", "nomad.meta", "nomad.meta",
 	}
 	if d := cmp.Diff(want, keys); d != "" {

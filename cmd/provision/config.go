@@ -25,7 +25,7 @@ var fromEnvironment = []string{
 	"server.name", "server.address", "server.interface", "server.state", "server.socket",
 	"server.http", "server.https", "server.tftp", "server.linger",
 	"images.upstream", "images.release", "images.release_key", "images.repository", "images.repositories", "images.keys", "images.rootfs",
-	"images.kernel", "images.arch", "images.libc", "images.cmdline",
+	"images.netboot", "images.kernel", "images.arch", "images.libc", "images.cmdline", "images.cache.size",
 	"nomad.address", "nomad.token_file", "nomad.ca", "nomad.cert", "nomad.key", "nomad.server_name",
 	"nomad.region", "nomad.datacenter", "nomad.namespace", "nomad.pool", "nomad.servers", "nomad.job", "nomad.introduction",
 	"deadlines.admitted", "deadlines.installing", "deadlines.installed", "deadlines.booted", "deadlines.joined", "deadlines.configured",
@@ -127,18 +127,15 @@ func overlay(settings map[string]any, v *viper.Viper) {
 		if !v.IsSet(key) {
 			continue
 		}
-		section, name, _ := strings.Cut(key, ".")
-		inner, ok := settings[section].(map[string]any)
-		if !ok && settings[section] != nil {
+		path := strings.Split(key, ".")
+		section, ok := sectionOf(settings, path[:len(path)-1])
+		if !ok {
 			continue // not a section: Decode says so
 		}
-		if inner == nil {
-			inner = map[string]any{}
-			settings[section] = inner
-		}
-		inner[name] = v.Get(key)
+		name := path[len(path)-1]
+		section[name] = v.Get(key)
 		if key == "images.repositories" || key == "nomad.servers" {
-			inner[name] = strings.Split(v.GetString(key), ",")
+			section[name] = strings.Split(v.GetString(key), ",")
 		}
 	}
 	if s := v.GetString("socket"); s != "" {
@@ -146,6 +143,23 @@ func overlay(settings map[string]any, v *viper.Viper) {
 			server["socket"] = s
 		}
 	}
+}
+
+// sectionOf finds the section below settings that path leads to, and makes it
+// where there is none. It reports false when something else is in its place.
+func sectionOf(settings map[string]any, path []string) (map[string]any, bool) {
+	for _, name := range path {
+		inner, ok := settings[name].(map[string]any)
+		switch {
+		case !ok && settings[name] != nil:
+			return nil, false
+		case inner == nil:
+			inner = map[string]any{}
+			settings[name] = inner
+		}
+		settings = inner
+	}
+	return settings, true
 }
 
 // environment lists the variables, for the help.
