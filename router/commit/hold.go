@@ -1,0 +1,4 @@
+package commit
+
+// held is a commit that waits for a person.
+type held struct{}
