@@ -6,6 +6,7 @@ import "slices"
 // one cannot change the other.
 func (h Host) Clone() Host {
 	h.Failure = clone(h.Failure)
+	h.Placed = clone(h.Placed)
 	h.Grant = clone(h.Grant)
 	h.Session = clone(h.Session)
 	h.Enrolment = clone(h.Enrolment)

@@ -24,6 +24,7 @@ type Kind string
 const (
 	KindState    Kind = "state"    // the host changed its state
 	KindProgress Kind = "progress" // a step began inside a state
+	KindPort     Kind = "port"     // its port was moved
 	KindNotice   Kind = "notice"   // worth knowing: an unknown architecture, a refused claim
 	KindLog      Kind = "log"      // a line from the installer or the first boot
 )

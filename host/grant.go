@@ -44,6 +44,12 @@ type Grant struct {
 	Expires time.Time `json:"expires"`
 	Disk    string    `json:"disk,omitempty"`    // serial, or those of a mirror (see DiskIDs); empty until the operator names it or the agent's inventory tells
 	Foreign bool      `json:"foreign,omitempty"` // the operator named Disk in the very command: a foreign signature on it may be wiped
+	// Place says that the machine's port must serve the installation before the
+	// disk is written: see Host.InPlace. Port is that port, empty until it is found.
+	// ByPort says that the machine was not named by its MAC, but by Port alone.
+	Place  bool   `json:"place,omitempty"`
+	Port   string `json:"port,omitempty"`
+	ByPort bool   `json:"by_port,omitempty"`
 	// Snapshot is the one that the packages are to be of; empty means the newest.
 	Snapshot string    `json:"snapshot,omitempty"`
 	Burned   time.Time `json:"burned,omitzero"`
@@ -92,6 +98,8 @@ func (h Host) Burn(c Claim, now time.Time) (_ Host, first bool, err error) {
 		return refuse("it expired at " + g.Expires.UTC().Format(time.RFC3339))
 	case h.State != Admitted:
 		return refuse("the host is " + string(h.State) + ", not " + string(Admitted))
+	case !h.InPlace():
+		return refuse("its port does not serve the installation yet")
 	}
 	h, err = h.Advance(Installing, now)
 	if err != nil {

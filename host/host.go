@@ -13,12 +13,15 @@ type Host struct {
 	Role     string     `json:"role,omitempty"`     // key of the configuration's roles
 	Address  netip.Addr `json:"address,omitzero"`   // last lease
 	Platform string     `json:"platform,omitempty"` // what the firmware said it is: see boot.Platform
+	Port     string     `json:"port,omitempty"`     // of the router, on which it was found last
+	Placed   *Placement `json:"placed,omitempty"`   // the port that serves it; nil when none was moved for it
 
 	State    State     `json:"state"`
 	Since    time.Time `json:"since"`             // when State was entered
 	Deadline time.Time `json:"deadline,omitzero"` // when State must be left; zero means never
 	Failure  *Failure  `json:"failure,omitempty"` // set in Failed only
 	Held     string    `json:"held,omitempty"`    // why a Seen host cannot go on
+	Strayed  bool      `json:"strayed,omitempty"` // it is held for its port alone
 	Progress Progress  `json:"progress,omitzero"` // what goes on inside State
 
 	Grant     *Grant     `json:"grant,omitempty"`     // the last one made
@@ -31,6 +34,7 @@ type Host struct {
 
 	FirstSeen time.Time `json:"first_seen,omitzero"`
 	LastSeen  time.Time `json:"last_seen,omitzero"`
+	Asked     time.Time `json:"asked,omitzero"` // when it last asked for a boot file, give or take a minute
 }
 
 // Label is how messages call the host: its name, or its MAC before it has one.

@@ -75,7 +75,7 @@ func (h Host) Advance(to State, now time.Time) (Host, error) {
 	h.Progress = Progress{}
 	h.Failure = nil
 	if to != Seen {
-		h.Held = ""
+		h.Held, h.Strayed = "", false
 	}
 	if to == Admitted {
 		h.ByHand = false
