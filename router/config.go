@@ -196,10 +196,6 @@ type Inputs struct {
 	Appliance netip.Addr // ours, as machines and the router see it
 	HTTPPort  uint16     // of the appliance's plain server; 0 means 80
 	Hosts     []Machine
-
-	// Ports is the VLAN in which a host port belongs now. A host port that is
-	// not in it stays in the VLAN that it is in; a new one begins as idle.
-	Ports map[string]string
 }
 
 // Machine is a configured host.

@@ -89,8 +89,3 @@ func (c Config) Desired(in Inputs, v Version) []Row { return nil }
 // Plan compares what shall be with what is. A plan with refusals must not be
 // carried out.
 func (c Config) Plan(in Inputs, actual State, o Options) Plan { return Plan{} }
-
-// Read reads all that plans are made of, in some 25 calls.
-func Read(ctx context.Context, conn *ros.Conn) (State, error) {
-	return State{}, errors.New("not there yet")
-}

@@ -114,6 +114,9 @@ func (c *Conn) Calls() int { return int(c.calls.Load()) }
 // LocalAddr is the appliance's end of the session.
 func (c *Conn) LocalAddr() net.Addr { return c.guard.LocalAddr() }
 
+// RemoteAddr is the router's end of the session.
+func (c *Conn) RemoteAddr() net.Addr { return c.guard.RemoteAddr() }
+
 // Close ends the session, and a call that is under way with ErrLost.
 func (c *Conn) Close() error {
 	if c.closed.Swap(true) {
