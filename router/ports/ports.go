@@ -1,0 +1,63 @@
+package ports
+
+import (
+	"errors"
+	"fmt"
+
+	"provision.internal/host"
+	"provision.internal/router"
+	"provision.internal/router/ros"
+)
+
+// What callers branch on.
+var (
+	// ErrNotFound: no port of the bridge has heard of the machine lately.
+	ErrNotFound = errors.New("not found on any port")
+
+	// ErrAmbiguous: the port cannot be called the machine's own.
+	ErrAmbiguous = errors.New("ambiguous")
+
+	// ErrNotMoved: the router took the change and shows another value.
+	ErrNotMoved = errors.New("not moved")
+)
+
+// Ports are the ports of one router. Device and Config must be set; Config must
+// be valid.
+type Ports struct {
+	Device *ros.Device
+	Config router.Config
+}
+
+// ForHosts returns nil when port is one whose VLAN follows its host; otherwise an
+// error that says what the port is.
+func (p *Ports) ForHosts(port string) error {
+	switch c, ok := p.Config.Port(port); {
+	case !ok:
+		return fmt.Errorf("the configuration's router.ports has no port %q", port)
+	case c.Role != router.Host:
+		return fmt.Errorf("port %s is no port for hosts: its role is %s", port, c.Role)
+	}
+	return nil
+}
+
+// Assignments returns the VLAN of each port that was moved for one of hosts.
+func (p *Ports) Assignments(hosts []host.Host) map[string]string {
+	vlans := map[string]string{}
+	for _, h := range hosts {
+		if h.Placed != nil && p.ForHosts(h.Placed.Port) == nil {
+			vlans[h.Placed.Port] = p.vlan(h.Placed.Stage)
+		}
+	}
+	return vlans
+}
+
+// vlan is the name of the VLAN for stage.
+func (p *Ports) vlan(stage host.Stage) string {
+	switch stage {
+	case host.StageInstall:
+		return p.Config.Stages.Install
+	case host.StageProduction:
+		return p.Config.Stages.Production
+	}
+	return p.Config.Stages.Idle
+}
