@@ -149,12 +149,8 @@ func hold(h *host.Host, why string, now time.Time) (err error) {
 	if h.State != host.Admitted {
 		return nil
 	}
-	if *h, err = h.Advance(host.Seen, now); err != nil {
-		return err
-	}
-	h.Grant, h.Session = nil, nil
-	h.Held = why + "; if that is right, admit it again with provision enroll"
-	return nil
+	*h, err = h.Hold(why+"; if that is right, admit it again with provision enroll", now)
+	return err
 }
 
 // checkAddress refuses an agent that speaks for a MAC from an address that was

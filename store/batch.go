@@ -17,8 +17,10 @@ type batch struct {
 	hosts  map[host.MAC]staged
 	events []host.Event
 	burns  []burn
-	done   chan struct{} // closed when err is final
-	err    error
+	// admissions by port; nil is one that is gone.
+	admissions map[string]*host.Admission
+	done       chan struct{} // closed when err is final
+	err        error
 }
 
 // staged is a host as it will be read back, and as it is stored.
@@ -28,7 +30,7 @@ type staged struct {
 }
 
 func newBatch() *batch {
-	return &batch{hosts: map[host.MAC]staged{}, done: make(chan struct{})}
+	return &batch{hosts: map[host.MAC]staged{}, admissions: map[string]*host.Admission{}, done: make(chan struct{})}
 }
 
 // latest returns the newest value of a host, committed or not, and the batch
@@ -86,6 +88,13 @@ func (s *Store) commitBatch(b *batch) error {
 	for _, v := range b.hosts {
 		s.publish(v.host)
 	}
+	for port, a := range b.admissions {
+		if a == nil {
+			delete(s.admissions, port)
+		} else {
+			s.admissions[port] = *a
+		}
+	}
 	s.mu.Unlock()
 	s.watchers.signal()
 	return nil
@@ -113,6 +122,9 @@ func (s *Store) write(b *batch) (burned []burn, err error) {
 				if err := hosts.Put(mac[:], v.encoded); err != nil {
 					return err
 				}
+			}
+			if err := putAdmissions(tx, b.admissions); err != nil {
+				return err
 			}
 			return putEvents(tx, b.events)
 		})

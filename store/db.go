@@ -19,6 +19,8 @@ var (
 	bucketEvents = []byte("events") // ID, big-endian → event, JSON
 	bucketByHost = []byte("byhost") // MAC, event ID → nothing
 	bucketMeta   = []byte("meta")   // generation: see grants.go
+
+	bucketAdmissions = []byte("admissions") // port → standing admission, JSON
 )
 
 // dbLockWait bounds the wait for bbolt's own lock, which a tool that inspects
@@ -50,7 +52,7 @@ func (s *Store) openDB() error {
 func (s *Store) makeBuckets() error {
 	var missing [][]byte
 	err := s.db.View(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketHosts, bucketEvents, bucketByHost, bucketMeta} {
+		for _, name := range [][]byte{bucketHosts, bucketEvents, bucketByHost, bucketMeta, bucketAdmissions} {
 			if tx.Bucket(name) == nil {
 				missing = append(missing, name)
 			}

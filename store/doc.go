@@ -1,6 +1,6 @@
-// Package store keeps what the appliance must not forget: hosts and events in
-// provision.db (bbolt), leases in leases.log, and the grants that were used in
-// grants.log. Every host is held decoded in memory, so reading one costs no
+// Package store keeps what the appliance must not forget: hosts, events and
+// standing admissions in provision.db (bbolt), leases in leases.log, and the
+// grants that were used in grants.log. Every host is held decoded in memory, so reading one costs no
 // input or output; every change is on the disk before the call returns.
 //
 // The store owns three rules. A host changes its state by the transition table

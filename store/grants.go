@@ -50,7 +50,7 @@ type start struct {
 
 // burn is the use of a grant.
 type burn struct {
-	Grant string      `json:"grant"`
+	Grant string      `json:"grant"` // or a standing admission
 	MAC   host.MAC    `json:"mac"`
 	Disk  string      `json:"disk"`
 	Claim host.Digest `json:"claim"`
@@ -139,7 +139,7 @@ func (s *Store) applyGuard(v verdict) error {
 			return err
 		}
 	}
-	return nil
+	return s.guardAdmissions(v.revoke)
 }
 
 // replay marks h's grant as used, as it was.
@@ -156,15 +156,12 @@ func (b burn) replay(h *host.Host) (err error) {
 // revoke takes the open grant from h. An admitted host goes back to Seen, held
 // for the reason why.
 func revoke(h *host.Host, why string, now time.Time) (err error) {
-	h.Grant = nil
 	if h.State != host.Admitted {
+		h.Grant = nil
 		return nil
 	}
-	if *h, err = h.Advance(host.Seen, now); err != nil {
-		return err
-	}
-	h.Held = why
-	return nil
+	*h, err = h.Hold(why, now)
+	return err
 }
 
 // checkGrant refuses a grant that was used before, and returns the use that the

@@ -173,8 +173,13 @@ func (s *Store) checkName(old, h host.Host) error {
 	if h.Name == "" || h.Name == old.Name {
 		return nil
 	}
-	taken := func(by host.MAC) error {
+	taken := func(by any) error {
 		return fmt.Errorf("the name %s: %w: %s has it", h.Name, host.ErrExists, by)
+	}
+	for _, a := range s.latestAdmissions() {
+		if a.Name == h.Name {
+			return taken("the machine awaited on port " + a.Port)
+		}
 	}
 	for _, b := range []*batch{s.pending, s.inflight} {
 		if b == nil {

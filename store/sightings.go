@@ -16,7 +16,7 @@ import (
 type Sighting struct {
 	MAC      host.MAC
 	UUID     host.UUID
-	Platform string
+	Platform string // of a machine that asks for a boot file
 	Address  netip.Addr
 	Time     time.Time
 }
@@ -254,6 +254,9 @@ func (c Sighting) apply(old host.Host) (h host.Host, cause string, err error) {
 	}
 	if c.Platform != "" {
 		h.Platform = c.Platform
+		if c.Time.Sub(h.Asked) >= sightingEvery {
+			h.Asked = c.Time
+		}
 	}
 	if c.Address.IsValid() {
 		h.Address = c.Address

@@ -41,6 +41,8 @@ type Store struct {
 	hosts     map[host.MAC]host.Host
 	names     map[string]host.MAC
 	strangers int // hosts in Seen
+
+	admissions map[string]host.Admission // by port
 }
 
 // Open opens the state folder dir, which is made when it is missing. deadlines
@@ -57,6 +59,8 @@ func Open(dir string, deadlines map[host.State]time.Duration) (*Store, error) {
 		burned:  map[string]burn{},
 		hosts:   map[host.MAC]host.Host{},
 		names:   map[string]host.MAC{},
+
+		admissions: map[string]host.Admission{},
 	}
 	s.watchers.all = map[chan struct{}]bool{}
 	if err := s.open(); err != nil {
@@ -158,10 +162,13 @@ func lockFolder(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// load decodes every host.
+// load decodes every host and every standing admission.
 func (s *Store) load() error {
 	return guarded(s.db.Path(), func() error {
 		return s.db.View(func(tx *bolt.Tx) error {
+			if err := s.loadAdmissions(tx); err != nil {
+				return err
+			}
 			return tx.Bucket(bucketHosts).ForEach(func(k, v []byte) error {
 				var h host.Host
 				if err := json.Unmarshal(v, &h); err != nil {
