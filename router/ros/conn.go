@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -33,6 +34,13 @@ type Conn struct {
 	closed  atomic.Bool
 
 	mu sync.Mutex // held during a call
+}
+
+func session(conn net.Conn, timeout time.Duration, password string) *Conn {
+	g := newGuard(conn)
+	client, _ := routeros.NewClient(g)        // it has no error to return
+	client.SetLogHandler(slog.DiscardHandler) // its debug log prints the password
+	return &Conn{client: client, guard: g, timeout: timeout, secrets: func() []string { return []string{password} }}
 }
 
 // Run sends a command such as "/system/identity/set" with words such as
@@ -144,8 +152,7 @@ func sendable(command string, words []string) error {
 			return fmt.Errorf("%s: a word that is neither an attribute nor a query", command)
 		}
 		if len(w) > maxWord {
-			name, _, _ := strings.Cut(w[1:], "=")
-			return fmt.Errorf("%s: %s has %d bytes, of at most %d", command, name, len(w), maxWord)
+			return fmt.Errorf("%s: a value of %d bytes, of at most %d", command, len(w), maxWord)
 		}
 	}
 	return nil
@@ -208,34 +215,29 @@ func (c *Conn) judge(ctx context.Context, command string, words []string, reply 
 		return nil, lost(command, cause)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, lost(command, fmt.Errorf("no whole reply within %v: %w", c.timeout, err))
-	case errors.Is(err, ErrFatal), errors.Is(err, ErrProtocol):
-		return nil, lost(command, c.quiet(err, words))
+	case errors.Is(err, ErrFatal):
+		return nil, lost(command, fmt.Errorf("%w: %s", err, c.said(c.guard.fatal, words)))
 	}
 	return nil, lost(command, err)
 }
 
 func (c *Conn) trap(command string, words []string, fields map[string]string) *Trap {
 	t := &Trap{Command: command, Category: -1, kind: kindOf(fields["message"])}
-	t.Message = without(c.hidden(words), printable(fields["message"]))
-	t.Message = cmp.Or(t.Message, "refused without saying why")
+	t.Message = c.said(fields["message"], words)
 	if n, err := strconv.Atoi(fields["category"]); err == nil {
 		t.Category = n
 	}
 	return t
 }
 
-// quiet hides a text of the router's that repeats a secret, and keeps what
-// callers branch on.
-func (c *Conn) quiet(err error, words []string) error {
-	if without(c.hidden(words), err.Error()) != leftOut {
-		return err
-	}
-	for _, kind := range []error{ErrFatal, ErrProtocol} {
-		if errors.Is(err, kind) {
-			return fmt.Errorf("%w: %s", kind, leftOut)
+// said is a text of the router's for people, without what is secret.
+func (c *Conn) said(text string, words []string) string {
+	for _, s := range c.hidden(words) {
+		if s != "" && strings.Contains(text, s) {
+			return "(a message that repeats a password, left out)"
 		}
 	}
-	return errors.New(leftOut)
+	return cmp.Or(printable(text), "without saying why")
 }
 
 // hidden are the login's password and the secret values of a call.

@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"time"
-
-	"github.com/go-routeros/routeros/v3"
 )
 
 // DefaultTimeout is the time that one call may take.
@@ -114,20 +112,14 @@ func leaf(conn *tls.Conn) Pin { return PinOf(conn.ConnectionState().PeerCertific
 // login is not go-routeros's: that answers a challenge of RouterOS before
 // 6.43, which would give a hash of the password to whoever asks.
 func (d Dialer) login(ctx context.Context, conn net.Conn) (*Conn, error) {
-	g := newGuard(conn)
-	client, err := routeros.NewClient(g)
-	if err != nil {
-		return nil, err
-	}
-	client.SetLogHandler(slog.DiscardHandler) // its debug log prints the password
-	c := &Conn{client: client, guard: g, timeout: d.Timeout, secrets: func() []string { return []string{d.Password} }}
+	c := session(conn, d.Timeout, d.Password)
 	row, err := c.Call(ctx, "/login", "=name="+d.User, "=password="+d.Password)
 	var trap *Trap
 	switch {
 	case errors.As(err, &trap):
 		return nil, fmt.Errorf("%w: %s", ErrLogin, trap.Message)
-	case g.trap != "": // some versions close the connection after it
-		return nil, fmt.Errorf("%w: %s", ErrLogin, without(c.secrets(), printable(g.trap)))
+	case c.guard.trap != "": // some versions close the connection after it
+		return nil, fmt.Errorf("%w: %s", ErrLogin, c.said(c.guard.trap, nil))
 	case err != nil:
 		return nil, err
 	case row["ret"] != "":

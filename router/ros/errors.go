@@ -106,18 +106,6 @@ func printable(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// leftOut stands for a text of the router's that repeats a secret of ours.
-const leftOut = "(a message that repeats a password, left out)"
-
-func without(secrets []string, text string) string {
-	for _, s := range secrets {
-		if s != "" && strings.Contains(text, s) {
-			return leftOut
-		}
-	}
-	return text
-}
-
 func lost(command string, cause error) error {
 	return fmt.Errorf("%s: %w: %w", command, ErrLost, cause)
 }

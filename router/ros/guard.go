@@ -28,8 +28,9 @@ type guard struct {
 	out         []byte // checked and not yet read
 	rows, bytes int    // of this reply
 	ended       bool   // this reply has had its !done
-	trap        string // the message of this reply's first !trap
-	err         error
+	trap        string // the message of this reply's first !trap, as it came
+	fatal       string // what came with a !fatal, as it came
+	err         error  // never repeats what came: it may be a secret of ours
 }
 
 func newGuard(c net.Conn) *guard {
@@ -66,23 +67,26 @@ func (g *guard) sentence() error {
 	}
 	g.out = g.out[:0]
 	var reply string
-	for n := 0; ; n++ {
+	for {
 		word, err := g.word()
 		switch {
 		case err != nil:
 			return err
+		case len(word) == 0 && reply == "":
+			g.out = g.out[:0] // an empty sentence is allowed, and means nothing
 		case len(word) == 0:
 			return g.finish(reply)
-		case n == 0:
+		case reply == "":
 			if reply, err = g.start(word); err != nil {
 				return err
 			}
 		case reply == "!fatal":
-			return fmt.Errorf("%w: %s", ErrFatal, printable(string(bytes.TrimPrefix(word, []byte("=message=")))))
+			g.fatal = string(bytes.TrimPrefix(word, []byte("=message=")))
+			return ErrFatal
 		case bytes.HasPrefix(word, []byte(".tag=")):
-			return fmt.Errorf("%w: it answers tag %q, which nobody gave", ErrProtocol, clip(word[len(".tag="):]))
+			return fmt.Errorf("%w: it answers a tag, and nobody gave one", ErrProtocol)
 		case word[0] != '=':
-			return fmt.Errorf("%w: the word %q in a reply", ErrProtocol, clip(word))
+			return fmt.Errorf("%w: a word of a reply that is no attribute", ErrProtocol)
 		case reply == "!trap" && g.trap == "":
 			if m, ok := bytes.CutPrefix(word, []byte("=message=")); ok {
 				g.trap = string(m)
@@ -102,15 +106,14 @@ func (g *guard) start(word []byte) (string, error) {
 	case "!done", "!trap", "!empty", "!fatal":
 		return reply, nil
 	}
-	return "", fmt.Errorf("%w: a reply that begins with %q", ErrProtocol, clip(word))
+	return "", fmt.Errorf("%w: a reply of an unknown kind", ErrProtocol)
 }
 
-// finish is called at a sentence's end; reply is empty for an empty sentence,
-// which the protocol allows and which means nothing.
+// finish is called at a sentence's end.
 func (g *guard) finish(reply string) error {
 	switch reply {
 	case "!fatal":
-		return fmt.Errorf("%w without saying why", ErrFatal)
+		return ErrFatal
 	case "!done":
 		g.ended = true
 	}
@@ -189,6 +192,3 @@ func whole(err error) error {
 	}
 	return err
 }
-
-// clip bounds what an error repeats of what a peer sent.
-func clip(word []byte) []byte { return word[:min(len(word), 40)] }
