@@ -3,11 +3,11 @@ package commit
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"provision.internal/router"
@@ -44,11 +44,12 @@ type Committer struct {
 
 	batch int // operations of one transaction; 0 means maxBatch
 
-	mu     sync.Mutex
-	hold   func(func(context.Context)) // runs a function until Run ends; nil while Run does not
-	held   *held                       // the commit that waits for a person
-	drift  Drift
-	lastUp time.Time // when the router was last read
+	busy atomic.Int32 // commits that are under way, or want to be
+
+	mu   sync.Mutex
+	hold func(func(context.Context)) // runs a function until Run ends; nil while Run does not
+	held *held                       // the commit that waits for a person
+	seen sight
 }
 
 // Options are an operator's wishes for one commit.
@@ -85,28 +86,6 @@ func (c *Committer) Plan(ctx context.Context, o router.Options) (router.Plan, er
 	return c.Config.Plan(c.Inputs(), state, o), nil
 }
 
-// Apply changes the router to what the configuration says, and returns when the
-// commit is settled or waits for Confirm. The error is nil when the outcome is
-// Confirmed, Unchanged, or Pending for a person; it wraps ErrRolledBack or
-// ErrUnknown when the router was touched, and tells why in any case.
-//
-// While a commit waits, applying the same again with ConfirmWithin makes it
-// wait for that long from now; everything else is refused with ErrPending.
-// Progress is told to tell, which may be nil.
-func (c *Committer) Apply(ctx context.Context, o Options, tell func(Step)) (Commit, error) {
-	return Commit{}, errors.New("not there yet")
-}
-
-// Confirm makes the commit that waits final.
-func (c *Committer) Confirm(ctx context.Context, by string) (Commit, error) {
-	return Commit{}, errors.New("not there yet")
-}
-
-// Rollback takes the commit that waits back.
-func (c *Committer) Rollback(ctx context.Context, by string) (Commit, error) {
-	return Commit{}, errors.New("not there yet")
-}
-
 // History returns what was committed, the newest first.
 func (c *Committer) History() ([]Commit, error) {
 	j := journal{c.Dir}
@@ -125,16 +104,6 @@ func (c *Committer) History() ([]Commit, error) {
 	return list, nil
 }
 
-// Status reads the router and says what is pending and what has drifted.
-func (c *Committer) Status(ctx context.Context) (Status, error) {
-	return Status{}, errors.New("not there yet")
-}
-
-// Run resolves what an earlier process has left pending, holds commits open
-// that wait for a person, and looks for drift. It returns nil when ctx ends;
-// a commit that waits is then rolled back.
-func (c *Committer) Run(ctx context.Context) error { return errors.New("not there yet") }
-
 func (c *Committer) now() time.Time {
 	if c.Now == nil {
 		return time.Now()
@@ -142,23 +111,26 @@ func (c *Committer) now() time.Time {
 	return c.Now()
 }
 
+func (c *Committer) after(d time.Duration) <-chan time.Time {
+	if c.After == nil {
+		return time.After(d)
+	}
+	return c.After(d)
+}
+
 // sleep waits for d or until ctx ends, whose cause it returns.
 func (c *Committer) sleep(ctx context.Context, d time.Duration) error {
-	after := c.After
-	if after == nil {
-		after = time.After
-	}
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-after(d):
+	case <-c.after(d):
 		return nil
 	}
 }
 
 func (c *Committer) within() time.Duration { return cmp.Or(c.Within, DefaultWithin) }
 
-// host names this appliance to people who find its timer on the router.
+// hostname names this appliance to people who find its timer on the router.
 func hostname() string {
 	name, err := os.Hostname()
 	if err != nil {

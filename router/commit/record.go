@@ -57,14 +57,15 @@ type Check struct {
 	Detail string `json:"detail"`
 }
 
-// Record is a Commit with everything that resolving it needs. The file may
+// record is a Commit with everything that resolving it needs. The file may
 // hold secrets of the plan; its mode is 0600.
 type record struct {
 	Commit
 	Plan    router.Plan `json:"plan"`
 	Inverse []string    `json:"inverse"` // scripts, in the order in which they run
 	Before  Snapshot    `json:"before"`
-	After   Snapshot    `json:"after,omitempty"` // from the phase Confirming on, and Waiting
+	After   Snapshot    `json:"after,omitempty"` // once it was read back
+	Desired string      `json:"desired"`         // fingerprint of the rows that were wanted
 }
 
 // newID is made of the time and of something that differs between appliances.

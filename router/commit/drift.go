@@ -1,0 +1,198 @@
+package commit
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"provision.internal/router"
+	"provision.internal/router/ros"
+)
+
+// Status reads the router and says what is pending and what has drifted. That
+// the router cannot be read is part of the answer; the error is of our disk.
+func (c *Committer) Status(ctx context.Context) (Status, error) {
+	s := Status{Router: c.Device.Dialer.Address}
+	if c.busy.Load() == 0 {
+		if err := c.look(ctx); err != nil {
+			s.Error = err.Error()
+		}
+	}
+	j := journal{c.Dir}
+	ids, err := j.ids()
+	if err != nil {
+		return s, err
+	}
+	for _, id := range ids[:min(len(ids), 2)] { // one may be pending, and then the next is not
+		r, err := j.read(id)
+		if err != nil {
+			return s, err
+		}
+		if r.Phase != Settled {
+			s.Pending = &r.Commit
+		} else if s.Last == nil {
+			s.Last = &r.Commit
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.Read, s.Drift = c.seen.at, c.seen.drift
+	return s, nil
+}
+
+// sight is what the last look at the router has shown.
+type sight struct {
+	at    time.Time
+	drift Drift
+	calm  map[string]uint64 // of the log and the history: the newest id when all was as it should be
+}
+
+// look compares the router with the configuration.
+func (c *Committer) look(ctx context.Context) error {
+	conn, err := c.Device.Dial(ctx)
+	if err != nil {
+		return explain(err)
+	}
+	defer conn.Close()
+	state, err := router.Read(ctx, conn)
+	if err != nil {
+		return explain(err)
+	}
+	in := c.Inputs()
+	plan := c.Config.Plan(in, state, router.Options{})
+	traces, newest, err := readTraces(ctx, conn)
+	if err != nil {
+		return explain(err)
+	}
+	unapplied := false
+	if !plan.Empty() {
+		if unapplied, err = c.unapplied(fingerprint(c.Config.Desired(in, state.Version))); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen.at = c.now()
+	old := c.seen.drift
+	c.seen.drift = Drift{Operations: plan.Operations, Foreign: plan.Foreign, Unapplied: unapplied}
+	if plan.Empty() {
+		c.seen.calm = newest
+		return nil
+	}
+	drift := &c.seen.drift
+	drift.Seen = c.seen.at
+	if len(old.Operations) > 0 {
+		drift.Seen = old.Seen
+	}
+	drift.Suspects = since(traces, c.seen.calm)
+	if !reflect.DeepEqual(old.Operations, drift.Operations) {
+		c.Log.Warn("the router is not as configured", "changes", summary(plan), "first", describe(plan.Operations[0]), "unapplied", unapplied)
+	}
+	return nil
+}
+
+// unapplied tells whether the configuration is another than the one that was
+// confirmed last.
+func (c *Committer) unapplied(now string) (bool, error) {
+	j := journal{c.Dir}
+	ids, err := j.ids()
+	if err != nil {
+		return false, err
+	}
+	for _, id := range ids {
+		r, err := j.read(id)
+		if err != nil {
+			return false, err
+		}
+		if r.Outcome == Confirmed {
+			return r.Desired != now, nil
+		}
+	}
+	return true, nil
+}
+
+// fingerprint tells configurations apart without keeping their secrets.
+func fingerprint(rows []router.Row) string {
+	text, err := json.Marshal(rows)
+	if err != nil {
+		panic(fmt.Sprintf("commit: rows are text: %v", err))
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// trace is a Trace and where it stands.
+type trace struct {
+	Trace
+	menu string
+	id   uint64
+}
+
+// suspects bounds what Drift names.
+const suspects = 10
+
+// since returns the newest of what happened after all was as it should be.
+func since(traces []trace, calm map[string]uint64) []Trace {
+	var list []Trace
+	for _, t := range traces {
+		if t.id > calm[t.menu] {
+			list = append(list, t.Trace)
+		}
+	}
+	return list[max(0, len(list)-suspects):]
+}
+
+// changedBy is how RouterOS logs changes: "filter rule changed by admin",
+// "address added by api:admin@192.0.2.2".
+var changedBy = regexp.MustCompile(`\b(?:added|changed|removed|moved|enabled|disabled|undone|redone) by (\S+)`)
+
+// readTraces reads what the router tells about who changed it, and the newest
+// id of each of the two menus.
+func readTraces(ctx context.Context, conn *ros.Conn) ([]trace, map[string]uint64, error) {
+	var list []trace
+	newest := map[string]uint64{}
+	for _, menu := range []struct {
+		path  string
+		props []string
+		read  func(ros.Row) (Trace, bool)
+	}{
+		{"/log", []string{"time", "topics", "message"}, func(r ros.Row) (Trace, bool) {
+			by := changedBy.FindStringSubmatch(r["message"])
+			if by == nil || !strings.Contains(r["topics"], "system") {
+				return Trace{}, false
+			}
+			return Trace{When: r["time"], By: by[1], What: r["message"]}, true
+		}},
+		{"/system/history", []string{"time", "by", "action"}, func(r ros.Row) (Trace, bool) {
+			return Trace{When: r["time"], By: r["by"], What: r["action"]}, true
+		}},
+	} {
+		rows, err := conn.Print(ctx, menu.path, menu.props)
+		if refused(err) {
+			continue // a user without that right: then they are not told
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("read %s: %w", menu.path, err)
+		}
+		for _, row := range rows {
+			id, err := strconv.ParseUint(strings.TrimPrefix(row[".id"], "*"), 16, 64)
+			if err != nil {
+				continue
+			}
+			newest[menu.path] = max(newest[menu.path], id)
+			if t, ok := menu.read(row); ok {
+				list = append(list, trace{t, menu.path, id})
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b trace) int { return strings.Compare(a.When, b.When) })
+	return list, newest, nil
+}
