@@ -34,6 +34,8 @@ type menu struct {
 	unique [][]string
 	label  []string // properties that name a row for people, the first that is set
 
+	unset []string // properties whose absence is another thing than an empty value
+
 	ordered  bool // rows are taken in order, within each chain
 	dynamic  bool // the router makes rows of its own here
 	disables bool // a row can be disabled, which counts as a difference
@@ -66,31 +68,39 @@ var menus = []menu{
 	{path: "/ip/dhcp-server", props: words("name interface address-pool lease-time authoritative conflict-detection"),
 		unique: [][]string{{"name"}, {"interface"}}, label: words("name"), dynamic: true, disables: true},
 	{path: "/ip/dhcp-server/network", props: words("address gateway dns-server domain next-server boot-file-name"),
-		unique: [][]string{{"address"}}, label: words("address"), dynamic: true},
+		unique: [][]string{{"address"}}, label: words("address"), unset: words("next-server domain boot-file-name"), dynamic: true},
 	{path: "/ip/dhcp-server/matcher", props: words("name server code value matching-type address-pool option-set"),
 		unique: [][]string{{"name"}}, label: words("name"), disables: true},
 	{path: "/ip/dhcp-server/lease", props: words("address mac-address server"),
 		unique: [][]string{{"mac-address", "server"}, {"address", "server"}}, label: words("address mac-address"), dynamic: true, disables: true},
 	// Relays have no comments in any version.
 	{path: "/ip/dhcp-relay", mark: byName, props: words("interface dhcp-server local-address"),
-		unique: [][]string{{"name"}, {"interface"}}, label: words("name"), disables: true},
+		unique: [][]string{{"name"}}, label: words("name"), disables: true},
 	{path: "/ip/dns", mark: single, props: words("servers allow-remote-requests")},
-	{path: "/ip/dns/static", props: words("name type address cname"), label: words("name regexp"), dynamic: true, disables: true},
+	{path: "/ip/dns/static", props: words("name type address cname"),
+		unique: [][]string{{"name", "address"}, {"name", "cname"}}, unset: words("address cname"), label: words("name regexp"), dynamic: true, disables: true},
 	{path: "/system/ntp/client", mark: single, props: words("enabled servers")},
 	{path: "/routing/bgp/instance", props: words("name as router-id"),
-		unique: [][]string{{"name"}}, label: words("name"), dynamic: true, disables: true, from: hasInstances},
+		unique: [][]string{{"name"}}, label: words("name"), unset: words("router-id"), dynamic: true, disables: true, from: hasInstances},
 	{path: "/routing/bgp/connection", props: words("name instance as router-id remote.address remote.as local.role hold-time keepalive-time output.redistribute output.default-originate"),
-		unique: [][]string{{"name"}}, label: words("name"), dynamic: true, disables: true},
-	{path: "/ip/firewall/filter", props: ruleProperties("reject-with"), label: words("comment"), ordered: true, dynamic: true, disables: true},
-	{path: "/ip/firewall/nat", props: ruleProperties("to-addresses to-ports"), label: words("comment"), ordered: true, dynamic: true, disables: true},
+		unique: [][]string{{"name"}}, label: words("name"), unset: words("router-id hold-time keepalive-time output.redistribute output.default-originate"),
+		dynamic: true, disables: true},
+	{path: "/ip/firewall/filter", props: ruleProperties("reject-with"), label: words("comment"), unset: ruleMatchers, ordered: true, dynamic: true, disables: true},
+	{path: "/ip/firewall/nat", props: ruleProperties("to-addresses to-ports"), label: words("comment"), unset: ruleMatchers, ordered: true, dynamic: true, disables: true},
 	// From 7.19 on connections are listed as dynamic rows.
 	{path: "/ip/service", mark: builtIn, props: words("name disabled address"), label: words("name"), dynamic: true},
 }
+
+// ruleMatchers are what a firewall rule may say beside its chain and action.
+var ruleMatchers = words("connection-state protocol src-address dst-address src-port dst-port in-interface out-interface reject-with to-addresses to-ports log-prefix")
 
 // ruleProperties are those that rules of every table have, and more.
 func ruleProperties(more string) []string {
 	return words("chain action connection-state protocol src-address dst-address src-port dst-port in-interface out-interface log log-prefix " + more)
 }
+
+// unsets reports whether an empty value of a property means to unset it.
+func (m *menu) unsets(property string) bool { return slices.Contains(m.unset, property) }
 
 // hasInstances tells the schema of BGP: 7.20 gave it instances.
 func hasInstances(v Version) bool { return !v.Before(7, 20, 0) }
@@ -110,7 +120,7 @@ func (m *menu) has(v Version) bool { return m.from == nil || m.from(v) }
 
 // proplist is what is read of each row in version v.
 func (m *menu) proplist(v Version) []string {
-	props := slices.Clone(m.props)
+	props := slices.Concat(m.props, restored[m.path])
 	switch m.mark {
 	case byComment:
 		props = append(props, "comment")

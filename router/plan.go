@@ -1,40 +1,12 @@
 package router
 
 import (
-	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"provision.internal/router/ros"
 )
-
-// Kind is what an operation does.
-type Kind string
-
-// The kinds.
-const (
-	Add    Kind = "add"
-	Set    Kind = "set"
-	Move   Kind = "move"
-	Remove Kind = "remove"
-)
-
-// Operation is one change of one row.
-type Operation struct {
-	Kind   Kind    `json:"kind"`
-	Menu   string  `json:"menu"`
-	ID     string  `json:"id,omitempty"`     // the router's; a name for a row that the same plan adds; empty for a new row and in menus of one row
-	Key    string  `json:"key,omitempty"`    // of our mark; empty for foreign rows
-	Name   string  `json:"name"`             // as people call it
-	Before ros.Row `json:"before,omitempty"` // of a set the changed fields, "" where not set; of a removal the whole row
-	After  ros.Row `json:"after,omitempty"`  // of a set the changed fields, "" where they shall not be set
-	Place  string  `json:"place,omitempty"`  // in ordered menus: id of the row to stand before; empty for the end
-	Back   string  `json:"-"`                // in ordered menus: where it stood, for Inverse
-}
-
-// Apply carries the operation out.
-func (o Operation) Apply(ctx context.Context, conn *ros.Conn) error {
-	return errors.New("not there yet")
-}
 
 // Foreign is a row that is not ours.
 type Foreign struct {
@@ -61,14 +33,12 @@ var ErrRefused = errors.New("refused")
 func (p Plan) Empty() bool { return len(p.Operations) == 0 }
 
 // Err is why the plan must not be carried out, nil when it may.
-func (p Plan) Err() error { return nil }
-
-// Text is the plan for people.
-func (p Plan) Text(color bool) string { return "" }
-
-// Inverse is a RouterOS script that takes every operation back, in reverse
-// order. It may run after any part of the plan, and more than once.
-func (p Plan) Inverse() string { return "" }
+func (p Plan) Err() error {
+	if len(p.Refusals) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the plan is %w:\n  %s", ErrRefused, strings.Join(p.Refusals, "\n  "))
+}
 
 // Options are the operator's wishes for one plan.
 type Options struct {
@@ -81,11 +51,3 @@ type Options struct {
 	// a session on the production address.
 	HoldBack bool
 }
-
-// Desired are the rows that the configuration stands for, in the order in which
-// they are safe to add.
-func (c Config) Desired(in Inputs, v Version) []Row { return nil }
-
-// Plan compares what shall be with what is. A plan with refusals must not be
-// carried out.
-func (c Config) Plan(in Inputs, actual State, o Options) Plan { return Plan{} }
