@@ -193,6 +193,9 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*
 		},
 	}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err() // not the daemon's doing
+	}
 	if err != nil {
 		return nil, c.explain(err)
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
 
 	"provision.internal/host"
 )
@@ -18,6 +19,13 @@ const (
 	CodeState    Code = "state"    // not possible in the host's state
 	CodeDenied   Code = "denied"
 	CodeInternal Code = "internal"
+
+	CodeNoRouter    Code = "router-unreachable"
+	CodeLogin       Code = "router-login"       // it refuses who we are, or what we may
+	CodeCertificate Code = "router-certificate" // it is not the one that was pinned
+	CodeUnfit       Code = "router-unfit"       // its version, or its device mode
+	CodeRolledBack  Code = "rolled-back"        // the router is as it was before
+	CodeOutcome     Code = "outcome-unknown"    // what the router is like now is not known
 )
 
 // Error is a refusal as the client gets it.
@@ -37,13 +45,16 @@ var ErrInUse = errors.New("another provision serve listens there")
 // ErrUnreachable means that no daemon answers on the socket.
 var ErrUnreachable = errors.New("no daemon answers")
 
-// codes maps what the handlers return. Order matters: the first that matches
-// wins.
-var codes = []struct {
+// refusal is what an error means to a client.
+type refusal struct {
 	err    error
 	code   Code
 	status int
-}{
+}
+
+// codes maps what the handlers return. Order matters: the first that matches
+// wins.
+var codes = []refusal{
 	{ErrInvalid, CodeInvalid, http.StatusBadRequest},
 	{host.ErrUnknown, CodeUnknown, http.StatusNotFound},
 	{host.ErrExists, CodeConflict, http.StatusConflict},
@@ -54,15 +65,16 @@ var codes = []struct {
 }
 
 func codeOf(err error) (Code, int) {
+	all := slices.Concat(routerCodes, codes)
 	var coded *Error
 	if errors.As(err, &coded) {
-		for _, c := range codes {
+		for _, c := range all {
 			if c.code == coded.Code {
 				return c.code, c.status
 			}
 		}
 	}
-	for _, c := range codes {
+	for _, c := range all {
 		if errors.Is(err, c.err) {
 			return c.code, c.status
 		}

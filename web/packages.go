@@ -2,8 +2,6 @@ package web
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -65,13 +63,6 @@ type freeze struct {
 	Name string `json:"name"`
 }
 
-// work is one line of the answer to a request that takes long.
-type work struct {
-	Step     *Step     `json:"step,omitempty"`
-	Snapshot *Snapshot `json:"snapshot,omitempty"` // the last line
-	Error    *Error    `json:"failed,omitempty"`   // or this one
-}
-
 // Paths of the packages.
 const (
 	pathSnapshots = "/v1/snapshots"
@@ -131,7 +122,9 @@ func (s *Server) freeze(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.long(w, r, func(step func(Step)) (Snapshot, error) { return p.Freeze(r.Context(), req.Name, step) })
+	return long(s, w, r, func(step func(Step)) (*Snapshot, error) {
+		return snapshotOf(p.Freeze(r.Context(), req.Name, step))
+	})
 }
 
 func (s *Server) completeSnapshot(w http.ResponseWriter, r *http.Request) error {
@@ -139,7 +132,17 @@ func (s *Server) completeSnapshot(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	return s.long(w, r, func(step func(Step)) (Snapshot, error) { return p.Complete(r.Context(), r.PathValue("ref"), step) })
+	return long(s, w, r, func(step func(Step)) (*Snapshot, error) {
+		return snapshotOf(p.Complete(r.Context(), r.PathValue("ref"), step))
+	})
+}
+
+// snapshotOf is no snapshot where there is an error.
+func snapshotOf(s Snapshot, err error) (*Snapshot, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &s, nil
 }
 
 func (s *Server) thaw(w http.ResponseWriter, r *http.Request) error {
@@ -151,29 +154,6 @@ func (s *Server) thaw(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return answer(w, struct{}{})
-}
-
-// long answers with the steps of a work as they come, one JSON object a line, and with
-// its result.
-func (s *Server) long(w http.ResponseWriter, r *http.Request, f func(step func(Step)) (Snapshot, error)) error {
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	enc, rc := json.NewEncoder(w), http.NewResponseController(w)
-	send := func(line work) {
-		// Who has hung up is noticed by the request's context.
-		_ = enc.Encode(line)
-		_ = rc.Flush()
-	}
-	snapshot, err := f(func(step Step) { send(work{Step: &step}) })
-	if err == nil {
-		send(work{Snapshot: &snapshot})
-		return nil
-	}
-	code, _ := codeOf(err)
-	if code == CodeInternal && r.Context().Err() == nil {
-		s.Log.Error("operator's request", "method", r.Method, "path", r.URL.Path, "err", err)
-	}
-	send(work{Error: &Error{Message: err.Error(), Code: code}})
-	return nil
 }
 
 func (s *Server) export(w http.ResponseWriter, r *http.Request) error {
@@ -216,6 +196,3 @@ func (s *Server) importBundle(w http.ResponseWriter, r *http.Request) error {
 	}
 	return answer(w, in)
 }
-
-// errEnded is an answer without its last line.
-var errEnded = errors.New("the daemon ended before the work did")

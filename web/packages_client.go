@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,12 +19,12 @@ func (c *Client) Snapshots(ctx context.Context) (all []Snapshot, err error) {
 // Freeze makes a snapshot called name with all packages that the roles need. It calls step with
 // what is going on.
 func (c *Client) Freeze(ctx context.Context, name string, step func(Step)) (Snapshot, error) {
-	return c.long(ctx, pathSnapshots, freeze{Name: name}, step)
+	return longCall[Step, Snapshot](ctx, c, pathSnapshots, freeze{Name: name}, step)
 }
 
 // Complete fetches what the roles need of the snapshot called name.
 func (c *Client) Complete(ctx context.Context, name string, step func(Step)) (Snapshot, error) {
-	return c.long(ctx, fill(pathComplete, name), struct{}{}, step)
+	return longCall[Step, Snapshot](ctx, c, fill(pathComplete, name), struct{}{}, step)
 }
 
 // Thaw removes the snapshot called name.
@@ -65,34 +64,4 @@ func (c *Client) Import(ctx context.Context, r io.Reader, key string, trust bool
 	}
 	defer func() { _ = res.Body.Close() }() // nothing to flush
 	return in, json.NewDecoder(res.Body).Decode(&in)
-}
-
-// long sends a request that is answered with a line for each step.
-func (c *Client) long(ctx context.Context, path string, in any, step func(Step)) (Snapshot, error) {
-	text, err := json.Marshal(in)
-	if err != nil {
-		return Snapshot{}, err
-	}
-	res, err := c.do(ctx, http.MethodPost, path, bytes.NewReader(text))
-	if err != nil {
-		return Snapshot{}, err
-	}
-	defer func() { _ = res.Body.Close() }() // nothing to flush
-	for lines := json.NewDecoder(res.Body); ; {
-		var line work
-		if err := lines.Decode(&line); err != nil {
-			if ctx.Err() != nil {
-				return Snapshot{}, ctx.Err()
-			}
-			return Snapshot{}, fmt.Errorf("%w: %w", ErrUnreachable, errEnded)
-		}
-		switch {
-		case line.Error != nil:
-			return Snapshot{}, line.Error
-		case line.Snapshot != nil:
-			return *line.Snapshot, nil
-		case line.Step != nil:
-			step(*line.Step)
-		}
-	}
 }

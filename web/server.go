@@ -47,6 +47,7 @@ type Server struct {
 	Status   func() Status
 
 	Packages Packages      // nil where there is no mirror
+	Router   Router        // nil where none is configured
 	Roles    []string      // that a host may have
 	Known    []Known       // from the configuration
 	GrantTTL time.Duration // how long a grant stays open; zero means a day
@@ -113,6 +114,12 @@ func (s *Server) Handler() http.Handler {
 			s.refuse(w, r, err)
 		}
 	})
+	handle("GET "+pathRouter, s.routerStatus)
+	handle("GET "+pathRouterHistory, s.routerHistory)
+	handle("POST "+pathRouterPlan, s.planRouter)
+	handle("POST "+pathRouterApply, s.applyRouter)
+	handle("POST "+pathRouterConfirm, s.settleRouter(Router.Confirm))
+	handle("POST "+pathRouterRollback, s.settleRouter(Router.Rollback))
 	handle("GET "+pathImages, func(w http.ResponseWriter, _ *http.Request) error { return answer(w, s.Images()) })
 	handle("GET "+pathStatus, s.status)
 	handle("GET "+pathVersion, func(w http.ResponseWriter, _ *http.Request) error { return answer(w, s.Status().Version) })

@@ -116,7 +116,7 @@ who may write to that socket is an operator.`,
 	root.AddCommand(
 		newServe(a), newCheck(a),
 		newEnroll(a), newHosts(a), newHost(a), newLogs(a), newWatch(a), newReinstall(a), newRetire(a),
-		newImages(a), newStatus(a), newVersion(a),
+		newImages(a), newRouter(a), newStatus(a), newVersion(a),
 	)
 	for _, group := range []*cobra.Group{
 		{ID: groupDaemon, Title: "The appliance:"},
@@ -145,6 +145,12 @@ Exit codes:
   5  not possible: a conflict, or the host's state
   6  the host failed
   7  --timeout passed; the host goes on
+  8  the router cannot be reached
+  9  the router refuses the login, or what it may do
+  10 the router's certificate is not the pinned one
+  11 the router's version or device mode does not allow it
+  12 the router's change was rolled back
+  13 it is not known what the router is like now
   130  interrupted (Ctrl-C); the host goes on
 {{end}}`
 

@@ -19,6 +19,12 @@ const (
 	exitConflict    = 5
 	exitFailed      = 6
 	exitTimeout     = 7
+	exitNoRouter    = 8
+	exitLogin       = 9
+	exitCertificate = 10
+	exitUnfit       = 11
+	exitRolledBack  = 12
+	exitOutcome     = 13
 	exitInterrupted = 130 // as shells have it for SIGINT
 )
 
@@ -63,6 +69,18 @@ func exitCode(err error) int {
 			return exitUnknown
 		case web.CodeConflict, web.CodeState, web.CodeDenied:
 			return exitConflict
+		case web.CodeNoRouter:
+			return exitNoRouter
+		case web.CodeLogin:
+			return exitLogin
+		case web.CodeCertificate:
+			return exitCertificate
+		case web.CodeUnfit:
+			return exitUnfit
+		case web.CodeRolledBack:
+			return exitRolledBack
+		case web.CodeOutcome:
+			return exitOutcome
 		}
 	case errors.Is(err, web.ErrUnreachable):
 		return exitUnreachable
