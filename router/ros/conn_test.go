@@ -155,7 +155,7 @@ func TestSilenceEndsTheSession(t *testing.T) {
 				if _, err := p.Write([]byte{b}); err != nil {
 					return
 				}
-				time.Sleep(DefaultTimeout / 5)
+				time.Sleep(testTimeout / 5)
 			}
 		},
 	} {
@@ -167,8 +167,8 @@ func TestSilenceEndsTheSession(t *testing.T) {
 				if !errors.Is(err, ErrLost) || errors.Is(err, ErrNotSent) {
 					t.Errorf("Run = %v, want ErrLost", err)
 				}
-				if took := time.Since(begin); took != DefaultTimeout {
-					t.Errorf("the call took %v of the bubble's time, want %v", took, DefaultTimeout)
+				if took := time.Since(begin); took != testTimeout {
+					t.Errorf("the call took %v of the bubble's time, want %v", took, testTimeout)
 				}
 				mustBeDead(t, c)
 			})

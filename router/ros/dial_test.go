@@ -6,14 +6,15 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
 func TestDial(t *testing.T) {
-	var logins []string
+	logins := make(chan string, 9)
 	address, pin := listen(t, func(p *peer) {
 		if login := p.sentence(); login != nil {
-			logins = append(logins, strings.Join(login, "|"))
+			logins <- strings.Join(login, "|")
 			p.say("!done")
 		}
 		for p.sentence() != nil {
@@ -58,8 +59,8 @@ func TestDial(t *testing.T) {
 	}
 	c.Close()
 	want := "/login|=name=admin|=password=" + testPassword
-	if len(logins) != 2 || logins[0] != want || logins[1] != want {
-		t.Errorf("logins %q, want two of %q", logins, want)
+	if one, two := <-logins, <-logins; one != want || two != want || len(logins) != 0 {
+		t.Errorf("logins %q, %q and %d more, want two of %q", one, two, len(logins), want)
 	}
 }
 
@@ -78,18 +79,19 @@ func TestRefusedLogins(t *testing.T) {
 		{"the end", "", ErrLost, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			calls := 0
+			var calls atomic.Int32
 			address, pin := listen(t, func(p *peer) {
-				p.sentence()
+				if p.sentence() != nil {
+					calls.Add(1)
+				}
 				fmt.Fprint(p, tt.answer)
-				calls++
 			})
 			_, err := Dialer{Address: address, User: "admin", Password: testPassword, Pin: pin}.Dial(t.Context())
 			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) || strings.Contains(err.Error(), testPassword) {
 				t.Errorf("Dial = %v, want %v with %q", err, tt.want, tt.text)
 			}
-			if calls != 1 {
-				t.Errorf("%d logins, want 1: a refused one may lock the user out", calls)
+			if n := calls.Load(); n != 1 {
+				t.Errorf("%d logins, want 1: a refused one may lock the user out", n)
 			}
 		})
 	}

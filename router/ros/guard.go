@@ -23,7 +23,8 @@ const (
 // first fault stays.
 type guard struct {
 	net.Conn
-	in *bufio.Reader
+	in    *bufio.Reader
+	limit int // of bytes in a reply
 
 	out         []byte // checked and not yet read
 	rows, bytes int    // of this reply
@@ -34,7 +35,7 @@ type guard struct {
 }
 
 func newGuard(c net.Conn) *guard {
-	return &guard{Conn: c, in: bufio.NewReader(c), ended: true}
+	return &guard{Conn: c, in: bufio.NewReader(c), limit: maxReply, ended: true}
 }
 
 // begin is called before each call. What came between two calls belongs to
@@ -129,8 +130,8 @@ func (g *guard) word() ([]byte, error) {
 	if n > maxWord {
 		return nil, fmt.Errorf("%w: a word of %d bytes, of at most %d", ErrProtocol, n, maxWord)
 	}
-	if g.bytes += int(n) + 1; g.bytes > maxReply {
-		return nil, fmt.Errorf("%w: a reply of more than %d bytes", ErrProtocol, maxReply)
+	if g.bytes += int(n) + 1; g.bytes > g.limit {
+		return nil, fmt.Errorf("%w: a reply of more than %d bytes", ErrProtocol, g.limit)
 	}
 	g.out = appendLength(g.out, n)
 	begin := len(g.out)

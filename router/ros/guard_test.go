@@ -35,10 +35,6 @@ func TestHostilePeers(t *testing.T) {
 		{"a sentence that is no reply", wire("/login|=name=x"), ErrProtocol},
 		{"a bare word in a row", wire("!re|bare"), ErrProtocol},
 		{"an API attribute that is no tag", wire("!re|.about=x"), ErrProtocol},
-		{"rows without end", strings.Repeat(wire("!re"), maxRows+1), ErrProtocol},
-		{"words without end", "\x03!re" + strings.Repeat("\x04=a=b", maxReply/5+1), ErrProtocol},
-		{"empty sentences without end", strings.Repeat("\x00", maxReply+1), ErrProtocol},
-		{"bytes without end", strings.Repeat(wire("!re|=a="+strings.Repeat("x", maxWord-3)), maxReply/maxWord+1), ErrProtocol},
 		{"HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n" + strings.Repeat("<p>", 20), ErrProtocol},
 		{"the end of the connection", "", io.ErrUnexpectedEOF},
 		{"cut within a length", "\x80", io.ErrUnexpectedEOF},
@@ -82,20 +78,36 @@ func TestUnaskedWordsAreNoAnswer(t *testing.T) {
 	mustBeDead(t, c)
 }
 
-// The longest word and the most rows that are allowed pass.
-func TestLimitsAreInclusive(t *testing.T) {
-	c := pipe(t, func(p *peer, call []string) {
-		if call[0] == "/word" {
-			p.say("!done|=ret=" + strings.Repeat("x", maxWord-len("=ret=")))
-		} else {
-			io.WriteString(p, strings.Repeat(wire("!re"), maxRows)+wire("!done"))
-		}
-	})
-	if done, err := c.Call(t.Context(), "/word"); err != nil || len(done["ret"]) != maxWord-len("=ret=") {
-		t.Errorf("the longest word: %d bytes, %v", len(done["ret"]), err)
-	}
-	if rows, err := c.Run(t.Context(), "/rows"); err != nil || len(rows) != maxRows {
-		t.Errorf("the most rows: %d, %v", len(rows), err)
+// A reply has an end: its rows, its words, its bytes, and empty sentences too.
+func TestEndlessReplies(t *testing.T) {
+	const limit = 1 << 20 // less than maxReply, to be quick
+	for _, tt := range []struct {
+		name, bytes string
+		want        error
+	}{
+		{"rows without end", strings.Repeat(wire("!re"), maxRows+1), ErrProtocol},
+		{"words without end", "\x03!re" + strings.Repeat("\x04=a=b", limit/5+1), ErrProtocol},
+		{"empty sentences without end", strings.Repeat("\x00", limit+1), ErrProtocol},
+		{"bytes without end", strings.Repeat(wire("!re|=a="+strings.Repeat("x", maxWord-3)), limit/maxWord+1), ErrProtocol},
+		{"the most rows", strings.Repeat(wire("!re"), maxRows) + wire("!done"), nil},
+		{"the longest word", wire("!re|"+strings.Repeat("=", maxWord)) + wire("!done"), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := newGuard(readConn{Reader: strings.NewReader(tt.bytes)})
+			if err := g.begin(); err != nil {
+				t.Fatal(err)
+			}
+			g.limit = limit
+			for buf := make([]byte, 4<<10); !g.ended && g.err == nil; {
+				g.Read(buf)
+			}
+			if !errors.Is(g.err, tt.want) {
+				t.Errorf("the guard says %v, want %v", g.err, tt.want)
+			}
+			if cap(g.out) > 2*limit {
+				t.Errorf("%d bytes are held", cap(g.out))
+			}
+		})
 	}
 }
 
