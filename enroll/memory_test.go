@@ -92,6 +92,19 @@ func (m *memory) Log(mac host.MAC, lines []string) error {
 	return nil
 }
 
+func (m *memory) Record(host.Event) error { return nil }
+
+// What hangs on ports is tried with the real store.
+func (m *memory) Admissions() []host.Admission { return nil }
+
+func (m *memory) Take(string, host.MAC, string, string) (host.Host, error) {
+	return host.Host{}, host.ErrUnknown
+}
+
+func (m *memory) Cancel(string, string, string) (host.Admission, error) {
+	return host.Admission{}, host.ErrUnknown
+}
+
 // put places a host without telling anybody's table of transitions.
 func (m *memory) put(t *testing.T, h host.Host) host.Host {
 	t.Helper()

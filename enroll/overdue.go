@@ -17,6 +17,10 @@ func (r *round) overdue(ctx context.Context, h host.Host, detail error) string {
 	var what string
 	switch h.State {
 	case host.Admitted:
+		if trouble := r.ports.troubleOf(h.MAC); trouble != "" && !h.InPlace() {
+			what = "its port is not ready: " + trouble + "; then run provision enroll " + h.Name + " again"
+			break
+		}
 		what = "no machine with its MAC address took the grant: put network boot first in its firmware, power it on, and run provision enroll " + h.Name + " again"
 	case host.Installing:
 		what = "the installation did not end" + at(h.Progress) + ": look at the machine's console and at provision logs " + h.Name + ", " + again

@@ -24,6 +24,12 @@ type Store interface {
 	Change(mac host.MAC, actor, cause string, f func(*host.Host) error) (host.Host, error)
 	Watch() (changed <-chan struct{}, stop func())
 	Log(mac host.MAC, lines []string) error
+	Record(host.Event) error
+
+	// Standing admissions: see store.
+	Admissions() []host.Admission
+	Take(id string, mac host.MAC, actor, cause string) (host.Host, error)
+	Cancel(id, actor, cause string) (host.Admission, error)
 }
 
 // Reconciler moves hosts on. Store, Nomad and Log must be set.
@@ -39,6 +45,16 @@ type Reconciler struct {
 	// Template returns the file with the configuration job of a host, empty for
 	// the cluster's own. It may be nil.
 	Template func(host.Host) string
+
+	// Ports has ports follow their hosts; nil leaves that out, and hosts go on
+	// wherever they are.
+	Ports Ports
+	// Known returns the name that the configuration gives to a machine, empty for
+	// none. It may be nil.
+	Known func(host.MAC) string
+	// Loading reports whether a machine's firmware is in the middle of loading a
+	// boot file: a move would cut it off. It may be nil.
+	Loading func(host.MAC) bool
 
 	// Tick is how long a lost wake-up or a failed attempt costs; 5 s when zero.
 	Tick time.Duration
@@ -62,8 +78,16 @@ func (r *Reconciler) grace() time.Duration { return cmp.Or(r.Grace, time.Minute)
 func (r *Reconciler) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.Nomad.Run(ctx) })
+	var ports *mover // nil without Ports
+	if r.Ports != nil {
+		ports = newMover(r)
+		g.Go(func() error {
+			ports.run(ctx)
+			return nil
+		})
+	}
 	g.Go(func() error {
-		r.loop(ctx)
+		r.loop(ctx, ports)
 		return nil
 	})
 	return g.Wait()
@@ -80,6 +104,7 @@ var (
 // the same time is bounded by nomad.Cluster.
 type round struct {
 	*Reconciler
+	ports   *mover // nil without Ports
 	started time.Time
 	ended   chan struct{} // signalled when a host's work has ended
 	all     sync.WaitGroup
@@ -102,9 +127,9 @@ const (
 	longPause  = 500 * time.Millisecond
 )
 
-func (r *Reconciler) loop(ctx context.Context) {
+func (r *Reconciler) loop(ctx context.Context, ports *mover) {
 	round := &round{
-		Reconciler: r, started: r.now(), ended: make(chan struct{}, 1), work: map[host.MAC]*work{},
+		Reconciler: r, ports: ports, started: r.now(), ended: make(chan struct{}, 1), work: map[host.MAC]*work{},
 	}
 	defer round.all.Wait()
 	changed, stop := r.Store.Watch()

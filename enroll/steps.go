@@ -65,8 +65,16 @@ func (r *Reconciler) configure(ctx context.Context, h host.Host) error {
 	return r.advance(h, host.Configured, "job "+result.JobID+" has succeeded", nil)
 }
 
-// admit calls a configured host ready.
-func (r *Reconciler) admit(_ context.Context, h host.Host) error {
+// admit calls a configured host ready, once its port is where it is to work.
+func (r *Reconciler) admit(ctx context.Context, h host.Host) error {
+	if g := h.Grant; r.Ports != nil && g != nil && g.Place {
+		if err := r.progress(h, stepPort, "moving port "+g.Port+" to production"); err != nil {
+			return err
+		}
+		if err := r.place(ctx, h, g.Port, host.StageProduction); err != nil {
+			return err
+		}
+	}
 	return r.advance(h, host.Ready, "configured", nil)
 }
 
