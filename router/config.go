@@ -30,6 +30,8 @@ type Config struct {
 	BGP      *BGP                      `mapstructure:"bgp"`
 	Services map[string][]netip.Prefix `mapstructure:"services"` // from where each may be used; those not named are disabled; nothing at all leaves them be
 	Firewall Firewall                  `mapstructure:"firewall"`
+
+	Bootstrap Bootstrap `mapstructure:"bootstrap"`
 }
 
 // VLAN becomes an interface on the bridge, with what runs on it.

@@ -46,7 +46,7 @@ func (p *planner) remove(t *table, early bool, seq *sequence) {
 		}
 		op := Operation{Kind: Remove, Menu: t.m.path, ID: g.row[".id"], Key: g.key, Name: t.m.nameOf(g.row), Before: t.m.kept(g.row)}
 		if seq != nil {
-			op.back = seq.remove(op.ID)
+			op.Back = seq.remove(op.ID)
 		}
 		p.plan.Operations = append(p.plan.Operations, op)
 	}
@@ -75,14 +75,14 @@ func (t *table) change(seq *sequence) []Operation {
 			continue
 		}
 		op := Operation{Menu: t.m.path, Key: w.want.Key, Name: t.m.nameOf(with(w.want.Fields, "name", w.want.name(t.m)))}
-		if t.m.ordered {
-			op.Name = w.want.Key
+		if t.m.ordered || t.m.mark == builtIn {
+			op.Name = t.m.nameOf(with(t.m.marked(op.Key), "name", op.Key))
 		}
 		if w.have == nil && t.m.mark != single {
 			op.Kind, op.After = Add, w.want.fresh(t.m)
 			if seq != nil {
 				op.Place, op.Next = places[i], seq.nameOf(places[i])
-				seq.insert("+"+op.Key, reference{key: op.Key}, op.Place)
+				seq.insert("+"+op.Key, Reference{Key: op.Key}, op.Place)
 			}
 			ops = append(ops, op)
 			continue
@@ -98,7 +98,7 @@ func (t *table) change(seq *sequence) []Operation {
 		}
 		if seq != nil && places[i] != stays {
 			op.Kind, op.Place, op.Next = Move, places[i], seq.nameOf(places[i])
-			op.back = seq.move(op.ID, op.Place)
+			op.Back = seq.move(op.ID, op.Place)
 			ops = append(ops, op)
 		}
 	}

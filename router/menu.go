@@ -1,6 +1,7 @@
 package router
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -169,7 +170,10 @@ func (m *menu) nameOf(row ros.Row) string {
 	if m.mark == single {
 		return ""
 	}
-	if key, ours := m.keyOf(row); ours && (m.ordered || m.mark == byName) {
+	switch key, ours := m.keyOf(row); {
+	case ours && m.ordered: // "filter/input/rest", in /ip/firewall/filter
+		return strings.TrimPrefix(key, path.Base(m.path)+"/")
+	case ours && m.mark != byComment:
 		return key
 	}
 	for _, p := range m.label {

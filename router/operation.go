@@ -3,6 +3,8 @@ package router
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"provision.internal/router/ros"
 )
@@ -30,7 +32,15 @@ type Operation struct {
 	Place  string  `json:"place,omitempty"`  // in ordered menus: id of the row to stand before; empty for the end
 	Next   string  `json:"next,omitempty"`   // what people call that row
 
-	back reference // in ordered menus: the row before which it stood
+	// Back is the row before which it stood, in ordered menus.
+	Back Reference `json:"back,omitzero"`
+}
+
+// Reference is a row as Inverse finds it again: by our mark, or a foreign one
+// by its id. The zero value is the end of the menu.
+type Reference struct {
+	Key string `json:"key,omitempty"`
+	ID  string `json:"id,omitempty"`
 }
 
 // Apply carries the operation out. Most take one call; a field that is unset
@@ -56,7 +66,8 @@ func (o Operation) Apply(ctx context.Context, conn *ros.Conn) error {
 
 func (o Operation) set(ctx context.Context, conn *ros.Conn) error {
 	m, fields := menuOf(o.Menu), ros.Row{}
-	for name, value := range o.After {
+	for _, name := range slices.Sorted(maps.Keys(o.After)) {
+		value := o.After[name]
 		if value != "" || !m.unsets(name) {
 			fields[name] = value
 			continue

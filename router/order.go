@@ -5,25 +5,21 @@ import "slices"
 // stays is the anchor of a row that need not move. It is no id.
 const stays = "="
 
-// reference is a row as Inverse finds it again: by our mark, or a foreign one
-// by its id; zero is the end of the menu.
-type reference struct{ key, id string }
-
 // sequence is an ordered menu while a plan is made: the ids in their order, of
 // rows that the plan adds their key after a plus sign.
 type sequence struct {
 	ids  []string
-	refs map[string]reference
+	refs map[string]Reference
 }
 
 func newSequence(t *table) *sequence {
-	s := &sequence{refs: map[string]reference{}}
+	s := &sequence{refs: map[string]Reference{}}
 	for _, row := range t.rows {
 		id := row[".id"]
 		s.ids = append(s.ids, id)
-		ref := reference{id: id}
+		ref := Reference{ID: id}
 		if key, ours := t.m.keyOf(row); ours {
-			ref.key = key
+			ref.Key = key
 		}
 		s.refs[id] = ref
 	}
@@ -32,29 +28,29 @@ func newSequence(t *table) *sequence {
 
 // nameOf is what people call a row: its key, or its id when it is foreign.
 func (s *sequence) nameOf(id string) string {
-	if key := s.refs[id].key; key != "" {
+	if key := s.refs[id].Key; key != "" {
 		return key
 	}
 	return id
 }
 
 // after is the row that follows the one at i.
-func (s *sequence) after(i int) reference {
+func (s *sequence) after(i int) Reference {
 	if i+1 >= len(s.ids) {
-		return reference{}
+		return Reference{}
 	}
 	return s.refs[s.ids[i+1]]
 }
 
 // remove takes id out and returns what followed it.
-func (s *sequence) remove(id string) reference {
+func (s *sequence) remove(id string) Reference {
 	i := slices.Index(s.ids, id)
 	next := s.after(i)
 	s.ids = slices.Delete(s.ids, i, i+1)
 	return next
 }
 
-func (s *sequence) insert(id string, ref reference, before string) {
+func (s *sequence) insert(id string, ref Reference, before string) {
 	s.refs[id] = ref
 	at := slices.Index(s.ids, before)
 	if at < 0 {
@@ -64,7 +60,7 @@ func (s *sequence) insert(id string, ref reference, before string) {
 }
 
 // move puts id before another and returns what followed it.
-func (s *sequence) move(id, before string) reference {
+func (s *sequence) move(id, before string) Reference {
 	ref := s.refs[id]
 	next := s.remove(id)
 	s.insert(id, ref, before)

@@ -1,6 +1,8 @@
 package router
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -38,6 +40,15 @@ func (p Plan) Err() error {
 		return nil
 	}
 	return fmt.Errorf("the plan is %w:\n  %s", ErrRefused, strings.Join(p.Refusals, "\n  "))
+}
+
+// Fingerprint tells plans apart by what they do.
+func (p Plan) Fingerprint() string {
+	text, err := json.Marshal(p.Operations)
+	if err != nil {
+		panic(err) // strings only
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(text))
 }
 
 // Options are the operator's wishes for one plan.

@@ -221,7 +221,7 @@ func (r Row) fresh(m *menu) ros.Row {
 	fields := m.marked(r.Key)
 	for _, more := range []ros.Row{r.Fields, r.First} {
 		for name, value := range more {
-			if value != "" {
+			if value != "" && (name != "log" || value != "no") {
 				fields[name] = value
 			}
 		}

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// quote writes any text as a string of RouterOS's script language, which has no
+// Quote writes any text as a string of RouterOS's script language, which has no
 // other way to hold it. Bytes outside of ASCII and control characters are written
 // in hexadecimal, with capital digits, as the console itself exports them.
-func quote(s string) string {
+func Quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
 	for i := range len(s) {
@@ -40,5 +40,5 @@ func item(id string) string {
 	if idForm.MatchString(id) {
 		return id
 	}
-	return "[find where name=" + quote(id) + "]"
+	return "[find where name=" + Quote(id) + "]"
 }

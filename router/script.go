@@ -30,7 +30,7 @@ func (o Operation) inverse() []string {
 	case Set:
 		return o.setBack(m)
 	case Move:
-		return []string{strings.TrimSpace(o.Menu + " move " + item(o.ID) + " " + o.back.expression(m))}
+		return []string{strings.TrimSpace(o.Menu + " move " + item(o.ID) + " " + o.Back.expression(m))}
 	case Remove:
 		return []string{o.addBack(m)}
 	}
@@ -41,12 +41,12 @@ func (o Operation) inverse() []string {
 func ours(m *menu, key string) string { return "[find where " + pairs(m.marked(key), " and ") + "]" }
 
 // expression finds the row; it is empty for the end of the menu.
-func (r reference) expression(m *menu) string {
+func (r Reference) expression(m *menu) string {
 	switch {
-	case r.key != "":
-		return ours(m, r.key)
-	case r.id != "":
-		return item(r.id)
+	case r.Key != "":
+		return ours(m, r.Key)
+	case r.ID != "":
+		return item(r.ID)
 	}
 	return ""
 }
@@ -77,7 +77,7 @@ func (o Operation) setBack(m *menu) []string {
 // again already.
 func (o Operation) addBack(m *menu) string {
 	add := o.Menu + " add " + pairs(o.Before, " ")
-	if next := o.back.expression(m); next != "" {
+	if next := o.Back.expression(m); next != "" {
 		// The next row may be gone as well: the end is then as near as it gets.
 		add = ":do { " + add + " place-before=" + next + " } on-error={ " + add + " }"
 	}
@@ -98,7 +98,7 @@ func (o Operation) addBack(m *menu) string {
 func pairs(fields ros.Row, between string) string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		all = append(all, name+"="+quote(fields[name]))
+		all = append(all, name+"="+Quote(fields[name]))
 	}
 	return strings.Join(all, between)
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"provision.internal/router/ros"
 )
@@ -100,29 +101,63 @@ func (w *writer) in(color, text string) string {
 
 func (w *writer) operation(op Operation) {
 	s := signs[op.Kind]
-	title := op.Name
-	if op.Kind == Move {
-		title += w.in(faint, " moves "+place(op.Next))
+	title := w.in(s.color, s.sign)
+	if op.Name != "" {
+		title += " " + value(op.Name)
 	}
-	w.line("  %s %s", w.in(s.color, s.sign), strings.TrimSpace(title))
 	switch op.Kind {
 	case Add:
-		w.fields(op.After, func(value string) string { return w.in(green, value) })
+		w.row(title, op, op.After, green)
 	case Remove:
-		w.fields(menuOf(op.Menu).shown(op.Before), func(value string) string { return w.in(red, value) })
+		w.row(title, op, menuOf(op.Menu).shown(op.Before), red)
+	case Move:
+		w.line("  %s %s", title, w.in(faint, place(op.Next)))
 	case Set:
-		width := widest(op.After)
-		for _, name := range slices.Sorted(maps.Keys(op.After)) {
+		if op.Name != "" { // menus of one row need none
+			w.line("  %s", title)
+		}
+		width := 0
+		for name := range op.After {
+			width = max(width, len(name))
+		}
+		for _, name := range menuOf(op.Menu).inOrder(op.After) {
 			w.line("      %-*s  %s %s %s", width, name, w.in(red, value(op.Before[name])), w.in(faint, "→"), w.in(green, value(op.After[name])))
 		}
 	}
 }
 
-func (w *writer) fields(fields ros.Row, show func(string) string) {
-	width := widest(fields)
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		w.line("      %-*s  %s", width, name, show(value(fields[name])))
+// lineWidth is where the fields of a row go on in a new line.
+const lineWidth = 100
+
+// row shows a whole row: its name, then the fields that do not repeat it.
+func (w *writer) row(title string, op Operation, fields ros.Row, color string) {
+	w.WriteString("  " + title)
+	at := 4 + utf8.RuneCountInString(op.Name)
+	for _, name := range menuOf(op.Menu).inOrder(fields) {
+		if fields[name] == op.Name || name == "comment" && op.Key != "" {
+			continue
+		}
+		length := 2 + len(name) + 1 + utf8.RuneCountInString(value(fields[name]))
+		if at+length > lineWidth {
+			w.WriteString("\n    ")
+			at = 4
+		}
+		at += length
+		w.WriteString("  " + w.in(faint, name+"=") + w.in(color, value(fields[name])))
 	}
+	w.WriteString("\n")
+}
+
+// inOrder are the names of fields in the order in which the menu has them, the
+// others after them.
+func (m *menu) inOrder(fields ros.Row) []string {
+	names := slices.DeleteFunc(slices.Clone(m.props), func(name string) bool { _, ok := fields[name]; return !ok })
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // value shows a value: what is not set as such, and in quotes what would not be
@@ -132,7 +167,7 @@ func value(v string) string {
 		return "(not set)"
 	}
 	if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f || r > 0x7e && r < 0xa0 }) {
-		return quote(v)
+		return Quote(v)
 	}
 	return v
 }
@@ -142,14 +177,6 @@ func place(next string) string {
 		return "to the end"
 	}
 	return "before " + next
-}
-
-func widest(fields ros.Row) int {
-	width := 0
-	for name := range fields {
-		width = max(width, len(name))
-	}
-	return width
 }
 
 func (w *writer) foreign(rows []Foreign) {
