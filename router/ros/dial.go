@@ -28,6 +28,10 @@ type Dialer struct {
 	// refuses it. Nothing secret is sent before it has agreed.
 	TrustFirst func(Pin) error `json:"-"`
 
+	// Refresh, when set, changes the copy of the Dialer that a session is made
+	// with: where the password and the pin are in files, which may change.
+	Refresh func(*Dialer) error `json:"-"`
+
 	Timeout time.Duration // of a call and of each step of dialling; 0 means DefaultTimeout
 	Source  netip.Addr    // optional: the local address to dial from
 }
@@ -36,6 +40,11 @@ type Dialer struct {
 // ErrTLS, ErrPin, ErrLogin, or those of a call. The context bounds dialling
 // only, not the session.
 func (d Dialer) Dial(ctx context.Context) (*Conn, error) {
+	if d.Refresh != nil {
+		if err := d.Refresh(&d); err != nil {
+			return nil, fmt.Errorf("router %s: %w", d.Address, err)
+		}
+	}
 	if d.Timeout == 0 {
 		d.Timeout = DefaultTimeout
 	}

@@ -64,6 +64,37 @@ func TestDial(t *testing.T) {
 	}
 }
 
+// Password and pin may be read anew for each session.
+func TestRefresh(t *testing.T) {
+	logins := make(chan string, 1)
+	address, pin := listen(t, func(p *peer) {
+		if login := p.sentence(); login != nil {
+			logins <- login[2]
+			p.say("!done")
+		}
+	})
+	d := Dialer{Address: address, User: "admin", Refresh: func(d *Dialer) error {
+		d.Pin, d.Password = pin, "fresh"
+		return nil
+	}}
+	c, err := d.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if got := <-logins; got != "=password=fresh" {
+		t.Errorf("logged in with %s", got)
+	}
+	if !d.Pin.IsZero() || d.Password != "" {
+		t.Errorf("the Dialer itself has changed: %v", d)
+	}
+	no := errors.New("no file")
+	d.Refresh = func(*Dialer) error { return no }
+	if _, err := d.Dial(t.Context()); !errors.Is(err, no) {
+		t.Errorf("Dial = %v, want what Refresh says", err)
+	}
+}
+
 func TestRefusedLogins(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
