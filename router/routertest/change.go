@@ -15,11 +15,12 @@ type edit struct {
 
 // change is one action of somebody: the unit of history and undo.
 type change struct {
-	by    *session
-	what  string // "add", "set", "remove", "move" or a command of its own
-	menu  string
-	edits []edit
-	time  time.Time
+	number int // in the order of time
+	by     *session
+	what   string // "add", "set", "remove", "move" or a command of its own
+	menu   string
+	edits  []edit
+	time   time.Time
 	// revert, when not nil, takes back what no edit holds.
 	revert func()
 }
@@ -67,11 +68,9 @@ func (r *Router) put(e edit) {
 func (r *Router) changed(menus ...string) {
 	r.derive()
 	for _, menu := range menus {
-		if !slices.Contains(r.touched, menu) {
-			r.touched = append(r.touched, menu)
-		}
+		r.touch(menu)
 	}
-	r.followSessions()
+	r.followAll()
 }
 
 // menus lists the menus of edits, each once.

@@ -3,7 +3,9 @@ package routertest
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 )
 
 // session is who asks: a connection, the console (Do), a script or a timer.
@@ -13,7 +15,11 @@ type session struct {
 	via    string // "api-ssl", "rest-api", "console", "script", "scheduler"
 	policy string // what it may do, comma separated: "read,write,policy,test,…"
 	remote netip.AddrPort
+	since  time.Time
 	conn   *conn // nil for what has no connection
+	// wait is how a script of this session waits; nil: with the lock free.
+	wait  func(time.Duration) error
+	depth int // of scripts that run each other
 }
 
 // fullPolicy is what the group "full" may do.
@@ -90,7 +96,84 @@ func parseArgs(words []string) ([]arg, error) {
 func (r *Router) do(s *session, menu, verb string, args []arg) ([]record, error) {
 	c := &call{session: s, table: r.tables[menu], menu: menu, verb: verb, args: args}
 	if special, ok := r.commands[menu+"/"+verb]; ok {
+		need := special.needs
+		if need == "" {
+			need = "write"
+		}
+		if !s.may(need) {
+			return nil, errNoPermission
+		}
+		if err := c.know(special.params); err != nil {
+			return nil, err
+		}
 		return special.run(r, c)
 	}
-	return nil, errNoCommand
+	if c.table == nil && !r.isPrefix(menu) {
+		return nil, errNoPrefix
+	}
+	v, ok := r.verbs[verb]
+	if c.table == nil || !ok || !c.table.has(verb) {
+		return nil, errNoCommand
+	}
+	if need := v.policy(c.table); !s.may(need) {
+		return nil, errNoPermission
+	}
+	if err := c.know(r.params(menu, verb)); err != nil {
+		return nil, err
+	}
+	if menu == "/interface" && (!v.reads || verb == "get") {
+		return r.onEachInterface(c)
+	}
+	return v.run(r, c)
+}
+
+// know refuses arguments that are not among the known ones.
+func (c *call) know(known []string) error {
+	for _, a := range c.args {
+		if a.name != "?" && !slices.Contains(known, a.name) {
+			return trap(categoryMissing, "unknown parameter %s", a.name)
+		}
+	}
+	return nil
+}
+
+// isPrefix tells whether the path leads to menus or commands, as /ip does.
+func (r *Router) isPrefix(path string) bool {
+	if r.tables[path] != nil {
+		return true
+	}
+	for menu := range r.tables {
+		if strings.HasPrefix(menu, path+"/") {
+			return true
+		}
+	}
+	for name := range r.commands {
+		if strings.HasPrefix(name, path+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// params lists the arguments that a command takes.
+func (r *Router) params(menu, verb string) []string {
+	if special, ok := r.commands[menu+"/"+verb]; ok {
+		return special.params
+	}
+	t := r.tables[menu]
+	if t == nil {
+		return nil
+	}
+	names := slices.Clone(r.verbs[verb].params)
+	if verb == "add" || verb == "set" {
+		for _, p := range t.props {
+			if !p.flag("ro") && !(verb == "set" && p.flag("once")) {
+				names = append(names, p.name)
+			}
+		}
+	}
+	if verb == "add" && t.flag("ordered") {
+		names = append(names, "place-before")
+	}
+	return names
 }

@@ -4,9 +4,11 @@ import (
 	"crypto/tls"
 	"fmt"
 	"maps"
-	"net"
+	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Config says which router is simulated. The zero value is a reset RB3011
@@ -30,6 +32,9 @@ type Config struct {
 	// NoCertificate leaves api-ssl without a certificate, as a reset router
 	// is: TLS then ends in the handshake until one is made and set.
 	NoCertificate bool
+	// Client is the address that clients have as the router sees them; that
+	// of their socket when it is none.
+	Client netip.Addr
 	// ManagementPort is the port behind which the clients are, such as
 	// "ether2"; any port that carries the frames when empty.
 	ManagementPort string
@@ -44,7 +49,9 @@ type Router struct {
 
 	mu       sync.Mutex // holds for everything below
 	tables   map[string]*table
+	fresh    map[string]*table // as they are after a reset
 	commands map[string]command
+	verbs    map[string]verb
 	history  []*change
 	watchers []func(menu string)
 	touched  []string // menus changed since the watchers were told
@@ -52,9 +59,14 @@ type Router struct {
 	lastID   int // of sessions
 	dynamics dynamics
 
-	listeners []net.Listener
+	faces     []*face
+	rest      []*http.Server
+	restAddr  string
 	conns     map[*conn]bool
-	keys      map[string]tls.Certificate // by the name of the certificate
+	keys      map[int]*tls.Certificate // by the id of the row
+	learned   []learned
+	unplugged map[string]bool // ports without a link
+	started   time.Time
 	closed    bool
 	running   sync.WaitGroup
 }
@@ -84,8 +96,10 @@ func New(c Config) *Router {
 	r := &Router{
 		config: c, version: v, clock: c.Clock, faults: new(Faults),
 		sessions: map[*session]bool{}, conns: map[*conn]bool{},
-		keys: map[string]tls.Certificate{},
+		keys: map[int]*tls.Certificate{}, unplugged: map[string]bool{}, verbs: sharedVerbs(),
+		started: c.Clock.Now(),
 	}
+	r.faults.router = r
 	r.commands = r.coreCommands()
 	maps.Copy(r.commands, r.dynamicCommands())
 	r.reset()
@@ -96,7 +110,12 @@ func New(c Config) *Router {
 func (r *Router) reset() {
 	r.tables = newTables(r.version)
 	r.history = nil
+	r.dynamics.forget()
 	r.factory()
+	r.fresh = newTables(r.version)
+	for path, t := range r.tables {
+		r.fresh[path].rows = slices.Clone(t.rows)
+	}
 	r.derive()
 }
 
@@ -130,13 +149,14 @@ func (r *Router) Do(command string, args ...string) ([]map[string]string, error)
 		return nil, err
 	}
 	menu, verb := splitCommand(command)
-	s := &session{user: slices.Sorted(maps.Keys(r.config.Users))[0], via: "console", policy: fullPolicy}
-	r.mu.Lock()
-	rows, err := r.do(s, menu, verb, parsed)
-	tell := r.untold()
-	r.mu.Unlock()
-	tell()
+	var rows []record
+	r.locked(func() { rows, err = r.do(r.console(), menu, verb, parsed) })
 	return rows, err
+}
+
+// console is the session of an administrator who sits at the router.
+func (r *Router) console() *session {
+	return &session{user: slices.Sorted(maps.Keys(r.config.Users))[0], via: "console", policy: fullPolicy}
 }
 
 // untold takes the menus that the watchers have not heard of and returns a
@@ -144,6 +164,11 @@ func (r *Router) Do(command string, args ...string) ([]map[string]string, error)
 func (r *Router) untold() func() {
 	menus, watchers := r.touched, slices.Clone(r.watchers)
 	r.touched = nil
+	if len(menus) > 0 {
+		for c := range r.conns {
+			c.tellListeners()
+		}
+	}
 	return func() {
 		for _, menu := range menus {
 			for _, watch := range watchers {

@@ -2,6 +2,7 @@ package routertest
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,12 +51,45 @@ type prop struct {
 	has    bool
 }
 
+// label is what a refusal of a value calls the property.
+func (p *prop) label() string {
+	if name, ok := p.flags["refuse"]; ok {
+		return name
+	}
+	return p.name
+}
+
 func (p *prop) flag(name string) bool { _, ok := p.flags[name]; return ok }
 
 // unique is a set of properties in which no two rows may agree.
 type unique struct {
 	props   []string
 	message string
+	// enabled leaves disabled rows out of it.
+	enabled bool
+}
+
+// has tells whether the menu knows the verb.
+func (m *menu) has(verb string) bool {
+	switch verb {
+	case "print", "get", "listen", "getall":
+		return true
+	case "find":
+		return m.kind != "single"
+	case "add", "remove":
+		return m.kind == "list"
+	case "set":
+		return m.kind != "readonly"
+	case "unset":
+		return m.kind == "list"
+	case "enable", "disable":
+		return m.byName["disabled"] != nil
+	case "comment":
+		return m.byName["comment"] != nil
+	case "move":
+		return m.flag("ordered")
+	}
+	return false
 }
 
 func (m *menu) flag(name string) bool { _, ok := m.flags[name]; return ok }
@@ -100,59 +134,112 @@ func readSchema(v version) []*menu {
 		if err != nil {
 			panic(err)
 		}
-		var current *menu
-		for n, line := range strings.Split(string(text), "\n") {
-			words := strings.Fields(line)
-			switch {
-			case len(words) == 0 || strings.HasPrefix(words[0], "#"):
-			case words[0] == "menu":
-				current = parseMenu(words[1:])
-				if inVersion(current.flags, v) {
-					all = append(all, current)
-				}
-			case words[0] == "!":
-				names, message, ok := strings.Cut(strings.TrimSpace(line), ": ")
-				if !ok || words[1] != "unique" {
-					panic(fmt.Sprintf("%s:%d: want ! unique NAMES: MESSAGE", f.Name(), n+1))
-				}
-				current.uniques = append(current.uniques, unique{strings.Fields(names)[2:], message})
-			default:
-				p, err := parseProperty(words)
-				if err != nil {
-					panic(fmt.Sprintf("%s:%d: %v", f.Name(), n+1, err))
-				}
-				if inVersion(p.flags, v) {
-					current.add(p)
-				}
-			}
+		menus, err := parseSchema(string(text), v)
+		if err != nil {
+			panic(fmt.Sprintf("schema/%s: %v", f.Name(), err))
 		}
+		all = append(all, menus...)
 	}
 	return all
 }
 
-func (m *menu) add(p *prop) {
+// parseSchema reads the text of one file.
+func parseSchema(text string, v version) ([]*menu, error) {
+	lines := strings.Split(text, "\n")
+	groups := map[string][]*prop{}
+	current := ""
+	for n, line := range lines {
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0 || words[0] == "menu":
+			current = ""
+		case strings.HasPrefix(line, "group "):
+			current = words[1]
+		case current != "":
+			p, err := parseProperty(words)
+			if err != nil {
+				return nil, fmt.Errorf("line %d: %w", n+1, err)
+			}
+			groups[current] = append(groups[current], p)
+		}
+	}
+	var all []*menu
+	var at *menu
+	for n, line := range lines {
+		var err error
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0 || strings.HasPrefix(words[0], "#"):
+		case strings.HasPrefix(line, "menu "):
+			if at, err = parseMenu(words[1:]); err == nil && inVersion(at.flags, v) {
+				all = append(all, at)
+			}
+		case strings.HasPrefix(line, "group "):
+			at = nil
+		case at == nil: // a line of a group
+		case strings.HasPrefix(words[0], "@"):
+			for _, p := range groups[words[0][1:]] {
+				err = errors.Join(err, at.add(p, v))
+			}
+		case words[0] == "!":
+			err = at.addUnique(line)
+		default:
+			var p *prop
+			if p, err = parseProperty(words); err == nil {
+				err = at.add(p, v)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n+1, err)
+		}
+	}
+	return all, nil
+}
+
+// addUnique reads "! unique NAMES: MESSAGE".
+func (m *menu) addUnique(line string) error {
+	names, message, ok := strings.Cut(strings.TrimSpace(line), ": ")
+	words := strings.Fields(names)
+	if !ok || len(words) < 3 || words[1] != "unique" && words[1] != "unique-enabled" {
+		return fmt.Errorf("%q: want ! unique NAMES: MESSAGE", line)
+	}
+	m.uniques = append(m.uniques, unique{words[2:], message, words[1] == "unique-enabled"})
+	return nil
+}
+
+// add gives the menu a property, if the version has it.
+func (m *menu) add(p *prop, v version) error {
+	if !inVersion(p.flags, v) {
+		return nil
+	}
 	if m.byName[p.name] != nil {
-		panic(fmt.Sprintf("schema: %s has %s twice", m.path, p.name))
+		return fmt.Errorf("%s has %s twice", m.path, p.name)
 	}
 	m.props = append(m.props, p)
 	m.byName[p.name] = p
+	return nil
 }
 
-func parseMenu(words []string) *menu {
-	m := &menu{path: words[0], kind: words[1], flags: parseFlags(words[2:]), byName: map[string]*prop{}}
-	if !slices.Contains([]string{"list", "single", "fixed", "readonly"}, m.kind) {
-		panic(fmt.Sprintf("schema: %s: no kind %q", m.path, m.kind))
+func parseMenu(words []string) (*menu, error) {
+	if len(words) < 2 || !slices.Contains([]string{"list", "single", "fixed", "readonly"}, words[1]) {
+		return nil, fmt.Errorf("menu %q: want PATH and list, single, fixed or readonly", words)
 	}
+	m := &menu{path: words[0], kind: words[1], flags: parseFlags(words[2:]), byName: map[string]*prop{}}
+	var standard []*prop
 	if m.flag("disable") {
-		m.add(&prop{name: "disabled", kind: boolKind{}, preset: "false", has: true})
+		standard = append(standard, &prop{name: "disabled", kind: boolKind{}, preset: "false", has: true})
 	}
 	if m.flag("comment") {
-		m.add(&prop{name: "comment", kind: stringKind{}, flags: map[string]string{"unset": ""}})
+		standard = append(standard, &prop{name: "comment", kind: stringKind{}, flags: map[string]string{"unset": ""}})
 	}
 	if m.flag("dynamic") {
-		m.add(&prop{name: "dynamic", kind: boolKind{}, flags: map[string]string{"ro": ""}})
+		standard = append(standard, &prop{name: "dynamic", kind: boolKind{}, flags: map[string]string{"ro": ""}})
 	}
-	return m
+	for _, p := range standard {
+		m.props = append(m.props, p)
+		m.byName[p.name] = p
+	}
+	return m, nil
 }
 
 func parseProperty(words []string) (*prop, error) {

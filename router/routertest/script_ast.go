@@ -22,16 +22,17 @@ type block struct{ statements []*statement }
 
 // statement is one command, or a block when command is nil.
 type statement struct {
-	at     position
-	scope  *block
-	menu   string // "/ip/address"; empty for commands of the language
-	verb   string
-	target []string          // variables that :local, :set, :for… name
-	values []node            // without a name, in order
-	named  map[string]node   // name=value
-	blocks map[string]*block // do={…}
-	flags  []string          // words without a value, such as count-only
-	where  node              // of find and print; nil: everything
+	at         position
+	scope      *block
+	inLanguage bool   // the command is one of the language, such as :if
+	menu       string // "/ip/address"; empty for commands of no menu
+	verb       string
+	target     []string          // variables that :local, :set, :for… name
+	values     []node            // without a name, in order
+	named      map[string]node   // name=value
+	blocks     map[string]*block // do={…}
+	flags      []string          // words without a value, such as count-only
+	where      node              // of find and print; nil: everything
 }
 
 // node is an expression.

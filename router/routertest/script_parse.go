@@ -117,7 +117,7 @@ func (p *parser) statement(menu *string) (*statement, error) {
 	}
 	// Commands of the language work everywhere, with or without the colon.
 	if l, ok := language[s.verb]; ok && alone {
-		s.menu = ""
+		s.menu, s.inLanguage = "", true
 		return s, p.languageArguments(s, l, *menu)
 	}
 	return nil, &syntaxError{fmt.Sprintf("bad command name %s", s.verb), s.at}

@@ -60,7 +60,7 @@ func (x *run) block(b *block, variables map[string]value) (value, error) {
 		var err error
 		if s.scope != nil {
 			last, err = x.block(s.scope, nil)
-		} else if s.menu == "" {
+		} else if s.inLanguage {
 			last, err = x.languageCommand(s)
 		} else {
 			last, err = x.menuCommand(s)

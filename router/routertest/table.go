@@ -64,6 +64,17 @@ func (t *table) named(name string) *row {
 	return nil
 }
 
+// value is what a row has for a property: what was set, or the default.
+func (t *table) value(r *row, name string) string {
+	if kept, ok := r.fields[name]; ok {
+		return kept
+	}
+	if p := t.byName[name]; p != nil && p.has {
+		return p.preset
+	}
+	return ""
+}
+
 // insert gives fields a row at the end without history: for what the router
 // does on its own.
 func (t *table) insert(fields map[string]string, origin string) *row {

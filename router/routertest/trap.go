@@ -32,6 +32,5 @@ var (
 	errNoPrefix      = &Trap{"no such command prefix", categoryMissing}
 	errNoPermission  = &Trap{"not enough permissions (9)", noCategory}
 	errInterrupted   = &Trap{"interrupted", categoryInterrupted}
-	errNotLoggedIn   = &Trap{"not logged in", noCategory}
 	errWrongPassword = &Trap{"invalid user name or password (6)", noCategory}
 )

@@ -40,5 +40,7 @@ func (v version) atLeast(w version) bool {
 // Releases from which on the API differs.
 var (
 	emptyReplies   = version{7, 18, 0} // !empty where print finds nothing
+	vlanTagsBridge = version{7, 16, 0} // a VLAN interface tags its bridge by itself
+	addressVRF     = version{7, 20, 0} // /ip/address shows vrf [?]: seen on 7.23
 	connectionRows = version{7, 19, 0} // /ip/service lists live connections
 )
