@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"provision.internal/boot"
+	"provision.internal/httpboot"
 	"provision.internal/xbps"
 	"provision.internal/xbps/mirror"
 )
@@ -149,6 +151,7 @@ type site struct {
 	*mirror.Mirror
 	t     testing.TB
 	cfg   mirror.Config
+	serve func(*site) *httptest.Server
 	front *httptest.Server
 
 	mu      sync.Mutex
@@ -158,7 +161,7 @@ type site struct {
 
 func newSite(t testing.TB, u *upstream, change ...func(*mirror.Config)) *site {
 	t.Helper()
-	s := &site{upstream: u, t: t, now: epoch.Add(24 * time.Hour)}
+	s := &site{upstream: u, t: t, serve: alone, now: epoch.Add(24 * time.Hour)}
 	base, err := url.Parse(u.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +198,35 @@ func (s *site) open() {
 		s.t.Fatal(err)
 	}
 	s.Mirror = m
-	s.front = httptest.NewServer(m)
+	s.front = s.serve(s)
+}
+
+// alone serves nothing but the mirror.
+func alone(s *site) *httptest.Server { return httptest.NewServer(s.Mirror) }
+
+// asAppliance serves the mirror as the appliance does: behind its other resources, and on
+// connections that send header and content together.
+func asAppliance(s *site) *httptest.Server {
+	all := &httpboot.Server{Packages: s.Mirror, Log: s.cfg.Log}
+	front := httptest.NewUnstartedServer(nil)
+	front.Config = httpboot.NewHTTPServer(all.Plain(), s.cfg.Log)
+	front.Listener = httpboot.Gather(front.Listener)
+	front.Start()
+	front.URL += strings.TrimSuffix(boot.RepoPath, "/")
+	return front
+}
+
+// bothFronts runs a test with the mirror alone and as the appliance serves it. The test gives its sites
+// to behind.
+func bothFronts(t *testing.T, test func(t *testing.T, behind func(*site))) {
+	t.Run("alone", func(t *testing.T) { test(t, func(*site) {}) })
+	t.Run("as the appliance", func(t *testing.T) {
+		test(t, func(s *site) {
+			s.front.Close()
+			s.serve = asAppliance
+			s.front = s.serve(s)
+		})
+	})
 }
 
 func (s *site) close() {

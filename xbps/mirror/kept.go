@@ -89,6 +89,7 @@ func (m *Mirror) check(r row) error {
 func (m *Mirror) drop(sum digest, size int64) error {
 	m.checked.Delete(sum)
 	m.signed.Delete(sum)
+	m.shelf.forget(sum)
 	if err := os.Remove(m.packagePath(sum)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -65,6 +65,7 @@ type Mirror struct {
 
 	checked sync.Map // digest → stamp: packages and indexes whose content was found right
 	signed  sync.Map // digest → stamp: packages whose signature was found right
+	shelf   shelf
 	counts  counters
 
 	// keeping is held while what is referenced changes, or what is not is removed.

@@ -68,11 +68,11 @@ func (m *Mirror) serve(w http.ResponseWriter, r *http.Request, path string) erro
 	}
 	upstream := join(l.repo, l.packageFile())
 	if l.kind == signatureFile {
-		b, at, err := m.signature(r.Context(), row, upstream, key)
+		s, err := m.signature(r.Context(), row, upstream, key)
 		if err != nil {
 			return err
 		}
-		http.ServeContent(w, r, "", at, bytes.NewReader(b))
+		http.ServeContent(w, r, "", s.modified, bytes.NewReader(s.content))
 		return nil
 	}
 	return m.servePackage(w, r, row, upstream, key)
@@ -209,6 +209,13 @@ func (m *Mirror) pathsFor(l location) []string {
 
 // servePackage serves a package that is kept, or that is on its way.
 func (m *Mirror) servePackage(w http.ResponseWriter, r *http.Request, p row, path, key string) error {
+	const forever = "public, max-age=31536000, immutable"
+	if s, ok := m.onShelf(r.Context(), p); ok {
+		m.counts.hits.Add(1)
+		w.Header().Set("Cache-Control", forever)
+		http.ServeContent(w, r, "", s.modified, bytes.NewReader(s.content))
+		return nil
+	}
 	f, t, at, err := m.obtain(r.Context(), p, path, key)
 	switch {
 	case err != nil:
@@ -216,7 +223,7 @@ func (m *Mirror) servePackage(w http.ResponseWriter, r *http.Request, p row, pat
 	case f != nil:
 		defer f.Close()
 		m.counts.hits.Add(1)
-		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		w.Header().Set("Cache-Control", forever)
 		http.ServeContent(w, r, "", at, f)
 		return nil
 	}

@@ -9,25 +9,38 @@ import (
 	"time"
 )
 
-// needSignature makes sure that r's signature is kept. It is checked against the
+// needSignature makes sure that r's signature is kept on the disk. It is checked against the
 // hash that the index names, before the package itself is there.
 func (m *Mirror) needSignature(ctx context.Context, r row, path, key string) error {
-	_, _, err := m.signature(ctx, r, path, key)
+	_, err := m.diskSignature(ctx, r, path, key)
 	return err
 }
 
-// signature returns r's signature, kept or fetched, and when it was kept.
-func (m *Mirror) signature(ctx context.Context, r row, path, key string) ([]byte, time.Time, error) {
-	b, at, err := m.keptSignature(r, key)
+// signature returns r's signature, from the shelf, kept or fetched.
+func (m *Mirror) signature(ctx context.Context, r row, path, key string) (small, error) {
+	k := shelfKey{r.sum, true}
+	if s, ok := m.shelf.get(k); ok {
+		return s, nil
+	}
+	s, err := m.diskSignature(ctx, r, path, key)
 	if err == nil {
-		return b, at, nil
+		m.shelf.put(k, s)
+	}
+	return s, err
+}
+
+// diskSignature returns r's signature, kept or fetched.
+func (m *Mirror) diskSignature(ctx context.Context, r row, path, key string) (small, error) {
+	s, err := m.keptSignature(r, key)
+	if err == nil {
+		return s, nil
 	}
 	path += ".sig2"
 	err = m.shared(ctx, "signature "+r.sum.String(), func(ctx context.Context) error {
-		if _, _, err := m.keptSignature(r, key); err == nil {
+		if _, err := m.keptSignature(r, key); err == nil {
 			return nil // whoever was asked before has brought it
 		}
-		b, err := m.small(ctx, path)
+		b, err := m.fetchSignature(ctx, path)
 		if err == nil {
 			err = m.verifySignature(r, key, b)
 		}
@@ -41,38 +54,38 @@ func (m *Mirror) signature(ctx context.Context, r row, path, key string) ([]byte
 		return err
 	})
 	if err != nil {
-		return nil, time.Time{}, err
+		return small{}, err
 	}
 	return m.keptSignature(r, key)
 }
 
 // keptSignature reads a signature from the disk. It is checked when it is first asked for, and
 // again whenever the file has changed.
-func (m *Mirror) keptSignature(r row, key string) ([]byte, time.Time, error) {
+func (m *Mirror) keptSignature(r row, key string) (small, error) {
 	f, err := os.Open(m.signaturePath(r.sum))
 	if err != nil {
-		return nil, time.Time{}, err
+		return small{}, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, time.Time{}, err
+		return small{}, err
 	}
 	if info.Size() > maxSignature {
-		return nil, time.Time{}, fmt.Errorf("%w: too large to be a signature", ErrBroken)
+		return small{}, fmt.Errorf("%w: too large to be a signature", ErrBroken)
 	}
 	b := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, b); err != nil {
-		return nil, time.Time{}, err
+		return small{}, err
 	}
 	if known, ok := m.signed.Load(r.sum); ok && known == stampOf(info) {
-		return b, info.ModTime(), nil
+		return small{b, info.ModTime()}, nil
 	}
 	if err := m.verifySignature(r, key, b); err != nil {
-		return nil, time.Time{}, err
+		return small{}, err
 	}
 	m.signed.Store(r.sum, stampOf(info))
-	return b, info.ModTime(), nil
+	return small{b, info.ModTime()}, nil
 }
 
 func (m *Mirror) verifySignature(r row, key string, b []byte) error {
@@ -102,10 +115,10 @@ func (m *Mirror) writeSignature(sum digest, b []byte) error {
 // maxSignature is the size of a signature by a key of 64 Kibit: nobody's.
 const maxSignature = 8 << 10
 
-// small fetches a signature, and tries again as for a package.
-func (m *Mirror) small(ctx context.Context, path string) ([]byte, error) {
+// fetchSignature fetches a signature, and tries again as for a package.
+func (m *Mirror) fetchSignature(ctx context.Context, path string) ([]byte, error) {
 	for idle := 1; ; idle++ {
-		b, err := m.smallOnce(ctx, path)
+		b, err := m.fetchSignatureOnce(ctx, path)
 		if err == nil || !errors.Is(err, ErrUpstream) || idle >= maxIdle {
 			return b, err
 		}
@@ -117,7 +130,7 @@ func (m *Mirror) small(ctx context.Context, path string) ([]byte, error) {
 	}
 }
 
-func (m *Mirror) smallOnce(ctx context.Context, path string) ([]byte, error) {
+func (m *Mirror) fetchSignatureOnce(ctx context.Context, path string) ([]byte, error) {
 	res, err := m.get(ctx, path, nil)
 	if err != nil {
 		return nil, err

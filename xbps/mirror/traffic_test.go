@@ -70,25 +70,28 @@ func stock(t *testing.T, n int) (u *upstream, s *site, want map[string][]byte, t
 // Twenty machines install at once while every transfer from upstream is cut in its middle: nobody notices, and
 // each byte is fetched once.
 func TestTwentyInstallsWithBrokenTransfers(t *testing.T) {
-	u, s, want, total := stock(t, 40)
-	u.misbehave(func(w http.ResponseWriter, r *http.Request, body []byte) bool {
-		if isPackage(r) && r.Header.Get("Range") == "" {
-			cut(w, body, 0, len(body)/2)
+	bothFronts(t, func(t *testing.T, behind func(*site)) {
+		u, s, want, total := stock(t, 40)
+		behind(s)
+		u.misbehave(func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+			if isPackage(r) && r.Header.Get("Range") == "" {
+				cut(w, body, 0, len(body)/2)
+			}
+			return false
+		})
+		if failed := s.installs(20, want); failed != 0 {
+			t.Errorf("%d requests failed", failed)
 		}
-		return false
+		counters := s.Status().Counters
+		if counters["bytes fetched"] != total || counters["fetched"] != uint64(len(want)) {
+			t.Errorf("counters %v, want %d files with %d bytes fetched", counters, len(want), total)
+		}
+		for name := range want {
+			if n := u.times(name + ".sig2"); n != 1 {
+				t.Errorf("%s.sig2 was fetched %d times", name, n)
+			}
+		}
 	})
-	if failed := s.installs(20, want); failed != 0 {
-		t.Errorf("%d requests failed", failed)
-	}
-	counters := s.Status().Counters
-	if counters["bytes fetched"] != total || counters["fetched"] != uint64(len(want)) {
-		t.Errorf("counters %v, want %d files with %d bytes fetched", counters, len(want), total)
-	}
-	for name := range want {
-		if n := u.times(name + ".sig2"); n != 1 {
-			t.Errorf("%s.sig2 was fetched %d times", name, n)
-		}
-	}
 }
 
 // Upstream goes away in the middle of it all, and comes back: the machines ask again and end with all packages

@@ -105,46 +105,49 @@ func TestTwentyClientsCauseOneFetch(t *testing.T) {
 }
 
 func TestClientsAreFedWhileItArrives(t *testing.T) {
-	u, s, foo := one(t)
-	rest := make(chan struct{})
-	u.misbehave(func(w http.ResponseWriter, r *http.Request, body []byte) bool {
-		if !isPackage(r) {
-			return false
-		}
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-		_, _ = w.Write(body[:len(body)-1])
-		w.(http.Flusher).Flush()
-		<-rest
-		_, _ = w.Write(body[len(body)-1:])
-		return true
-	})
-	res, err := http.Get(s.front.URL + "/" + fooFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	// All but what is withheld comes before upstream has sent its last byte.
-	early := make([]byte, len(foo)-mirror.Withheld)
-	if _, err := io.ReadFull(res.Body, early); err != nil || !bytes.Equal(early, foo[:len(early)]) {
-		t.Fatalf("the first %d bytes: %v", len(early), err)
-	}
-	// A machine that has a part asks for the rest, and gets it from the same transfer.
-	part := make(chan answer)
-	go func() {
-		a, err := fetch(t.Context(), s.front.URL+"/"+fooFile, "Range", "bytes=400000-")
+	bothFronts(t, func(t *testing.T, behind func(*site)) {
+		u, s, foo := one(t)
+		behind(s)
+		rest := make(chan struct{})
+		u.misbehave(func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+			if !isPackage(r) {
+				return false
+			}
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			_, _ = w.Write(body[:len(body)-1])
+			w.(http.Flusher).Flush()
+			<-rest
+			_, _ = w.Write(body[len(body)-1:])
+			return true
+		})
+		res, err := http.Get(s.front.URL + "/" + fooFile)
 		if err != nil {
-			t.Error(err)
+			t.Fatal(err)
 		}
-		part <- a
-	}()
-	close(rest)
-	late, err := io.ReadAll(res.Body)
-	if err != nil || !bytes.Equal(late, foo[len(early):]) {
-		t.Errorf("the last %d bytes: %v", len(late), err)
-	}
-	if a := <-part; a.status != http.StatusPartialContent || !bytes.Equal(a.body, foo[400000:]) {
-		t.Errorf("the range: status %d, %d bytes", a.status, len(a.body))
-	}
+		defer res.Body.Close()
+		// All but what is withheld comes before upstream has sent its last byte.
+		early := make([]byte, len(foo)-mirror.Withheld)
+		if _, err := io.ReadFull(res.Body, early); err != nil || !bytes.Equal(early, foo[:len(early)]) {
+			t.Fatalf("the first %d bytes: %v", len(early), err)
+		}
+		// A machine that has a part asks for the rest, and gets it from the same transfer.
+		part := make(chan answer)
+		go func() {
+			a, err := fetch(t.Context(), s.front.URL+"/"+fooFile, "Range", "bytes=400000-")
+			if err != nil {
+				t.Error(err)
+			}
+			part <- a
+		}()
+		close(rest)
+		late, err := io.ReadAll(res.Body)
+		if err != nil || !bytes.Equal(late, foo[len(early):]) {
+			t.Errorf("the last %d bytes: %v", len(late), err)
+		}
+		if a := <-part; a.status != http.StatusPartialContent || !bytes.Equal(a.body, foo[400000:]) {
+			t.Errorf("the range: status %d, %d bytes", a.status, len(a.body))
+		}
+	})
 }
 
 func TestBrokenTransferIsResumed(t *testing.T) {
@@ -208,118 +211,121 @@ func TestBrokenTransferIsResumed(t *testing.T) {
 
 // What cannot be had whole and right never reaches a client as whole, and nothing of it stays.
 func TestBrokenPackageIsNeverWhole(t *testing.T) {
-	for name, c := range map[string]struct {
-		fault  func(w http.ResponseWriter, r *http.Request, body []byte) bool
-		status int // 200: the answer begins, and ends too early
-		notice string
-	}{
-		"cut for ever": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
-			if !isPackage(r) {
-				return false
-			}
-			if r.Header.Get("Range") != "" {
-				http.Error(w, "down", http.StatusBadGateway)
-				return true
-			}
-			cut(w, body, 0, 300_000)
-			return true
-		}, http.StatusOK, ""},
-		"another content": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
-			if isPackage(r) {
-				_, _ = w.Write(append(bytes.Clone(body[:len(body)-1]), body[len(body)-1]+1))
-			}
-			return isPackage(r)
-		}, http.StatusOK, fooFile + ": what upstream sent is not what its index names: its SHA-256 is"},
-		"another content after a break": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
-			if !isPackage(r) {
-				return false
-			}
-			if r.Header.Get("Range") == "" {
+	bothFronts(t, func(t *testing.T, behind func(*site)) {
+		for name, c := range map[string]struct {
+			fault  func(w http.ResponseWriter, r *http.Request, body []byte) bool
+			status int // 200: the answer begins, and ends too early
+			notice string
+		}{
+			"cut for ever": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+				if !isPackage(r) {
+					return false
+				}
+				if r.Header.Get("Range") != "" {
+					http.Error(w, "down", http.StatusBadGateway)
+					return true
+				}
 				cut(w, body, 0, 300_000)
-			}
-			cut(w, bytes.Repeat([]byte("x"), len(body)), 300_000, len(body))
-			return true
-		}, http.StatusOK, "its SHA-256 is"},
-		"too short": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
-			if isPackage(r) {
-				_, _ = w.Write(body[:1000])
-			}
-			return isPackage(r)
-		}, http.StatusBadGateway, "it has 1000 bytes, wanted 500000"},
-		"too long": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
-			if isPackage(r) {
-				w.Header().Set("Content-Length", "500001")
-				_, _ = w.Write(append(bytes.Clone(body), 'x'))
-			}
-			return isPackage(r)
-		}, http.StatusBadGateway, "it has 500001 bytes, wanted 500000"},
-		"a wrong range": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
-			if !isPackage(r) {
+				return true
+			}, http.StatusOK, ""},
+			"another content": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+				if isPackage(r) {
+					_, _ = w.Write(append(bytes.Clone(body[:len(body)-1]), body[len(body)-1]+1))
+				}
+				return isPackage(r)
+			}, http.StatusOK, fooFile + ": what upstream sent is not what its index names: its SHA-256 is"},
+			"another content after a break": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+				if !isPackage(r) {
+					return false
+				}
+				if r.Header.Get("Range") == "" {
+					cut(w, body, 0, 300_000)
+				}
+				cut(w, bytes.Repeat([]byte("x"), len(body)), 300_000, len(body))
+				return true
+			}, http.StatusOK, "its SHA-256 is"},
+			"too short": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+				if isPackage(r) {
+					_, _ = w.Write(body[:1000])
+				}
+				return isPackage(r)
+			}, http.StatusBadGateway, "it has 1000 bytes, wanted 500000"},
+			"too long": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+				if isPackage(r) {
+					w.Header().Set("Content-Length", "500001")
+					_, _ = w.Write(append(bytes.Clone(body), 'x'))
+				}
+				return isPackage(r)
+			}, http.StatusBadGateway, "it has 500001 bytes, wanted 500000"},
+			"a wrong range": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+				if !isPackage(r) {
+					return false
+				}
+				if r.Header.Get("Range") == "" {
+					cut(w, body, 0, 300_000)
+				}
+				w.Header().Set("Content-Range", "bytes 0-199999/500000")
+				w.WriteHeader(http.StatusPartialContent)
+				_, _ = w.Write(body[:200_000])
+				return true
+			}, http.StatusOK, "it sent the range"},
+			"a wrong signature": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+				if strings.HasSuffix(r.URL.Path, ".sig2") {
+					_, _ = w.Write(append(bytes.Clone(body[:len(body)-1]), body[len(body)-1]+1))
+					return true
+				}
 				return false
-			}
-			if r.Header.Get("Range") == "" {
-				cut(w, body, 0, 300_000)
-			}
-			w.Header().Set("Content-Range", "bytes 0-199999/500000")
-			w.WriteHeader(http.StatusPartialContent)
-			_, _ = w.Write(body[:200_000])
-			return true
-		}, http.StatusOK, "it sent the range"},
-		"a wrong signature": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
-			if strings.HasSuffix(r.URL.Path, ".sig2") {
-				_, _ = w.Write(append(bytes.Clone(body[:len(body)-1]), body[len(body)-1]+1))
-				return true
-			}
-			return false
-		}, http.StatusBadGateway, fooFile + ".sig2: what upstream sent is not what its index names: the signature is not valid"},
-		"a huge signature": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
-			if strings.HasSuffix(r.URL.Path, ".sig2") {
-				_, _ = w.Write(make([]byte, 1<<20))
-				return true
-			}
-			return false
-		}, http.StatusBadGateway, "too large to be a signature"},
-		"no signature": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
-			if strings.HasSuffix(r.URL.Path, ".sig2") {
-				http.NotFound(w, r)
-				return true
-			}
-			return false
-		}, http.StatusNotFound, fooFile + ".sig2: upstream no longer has it"},
-		"errors": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
-			if isPackage(r) {
-				http.Error(w, "down", http.StatusInternalServerError)
-			}
-			return isPackage(r)
-		}, http.StatusBadGateway, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			u, s, foo := one(t)
-			u.misbehave(c.fault)
-			var wg sync.WaitGroup
-			for range 20 {
-				wg.Go(func() {
-					a, err := fetch(t.Context(), s.front.URL+"/"+fooFile)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					// Who asks when it has broken already is refused at once.
-					began := c.status == http.StatusOK && a.status == c.status && a.short && len(a.body) < len(foo)
-					if !began && (a.status < 400 || c.status != http.StatusOK && a.status != c.status) {
-						t.Errorf("status %d, %d bytes, short %t; want %d, and no whole file", a.status, len(a.body), a.short, c.status)
-					}
-				})
-			}
-			wg.Wait()
-			s.noneKept()
-			if c.notice != "" && !s.told(c.notice) {
-				t.Errorf("notices %q, want one with %q", s.texts(), c.notice)
-			}
-			u.misbehave(nil)
-			s.want(fooFile, foo)
-		})
-	}
+			}, http.StatusBadGateway, fooFile + ".sig2: what upstream sent is not what its index names: the signature is not valid"},
+			"a huge signature": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+				if strings.HasSuffix(r.URL.Path, ".sig2") {
+					_, _ = w.Write(make([]byte, 1<<20))
+					return true
+				}
+				return false
+			}, http.StatusBadGateway, "too large to be a signature"},
+			"no signature": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+				if strings.HasSuffix(r.URL.Path, ".sig2") {
+					http.NotFound(w, r)
+					return true
+				}
+				return false
+			}, http.StatusNotFound, fooFile + ".sig2: upstream no longer has it"},
+			"errors": {func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+				if isPackage(r) {
+					http.Error(w, "down", http.StatusInternalServerError)
+				}
+				return isPackage(r)
+			}, http.StatusBadGateway, ""},
+		} {
+			t.Run(name, func(t *testing.T) {
+				u, s, foo := one(t)
+				behind(s)
+				u.misbehave(c.fault)
+				var wg sync.WaitGroup
+				for range 20 {
+					wg.Go(func() {
+						a, err := fetch(t.Context(), s.front.URL+"/"+fooFile)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						// Who asks when it has broken already is refused at once.
+						began := c.status == http.StatusOK && a.status == c.status && a.short && len(a.body) < len(foo)
+						if !began && (a.status < 400 || c.status != http.StatusOK && a.status != c.status) {
+							t.Errorf("status %d, %d bytes, short %t; want %d, and no whole file", a.status, len(a.body), a.short, c.status)
+						}
+					})
+				}
+				wg.Wait()
+				s.noneKept()
+				if c.notice != "" && !s.told(c.notice) {
+					t.Errorf("notices %q, want one with %q", s.texts(), c.notice)
+				}
+				u.misbehave(nil)
+				s.want(fooFile, foo)
+			})
+		}
+	})
 }
 
 // A transfer goes on when its client has left: the next one wants it too.
