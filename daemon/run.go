@@ -202,7 +202,7 @@ func serve(ctx context.Context, srv *http.Server, l net.Listener, secure bool) e
 		if secure {
 			served <- srv.ServeTLS(l, "", "")
 		} else {
-			served <- srv.Serve(l)
+			served <- srv.Serve(httpboot.Gather(l))
 		}
 	}()
 	select {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,16 +32,28 @@ func (d *discard) Write(b []byte) (int, error) {
 
 func TestFiles(t *testing.T) {
 	r := newRig(t)
+	ungathered := httptest.NewServer(NewHTTPServer(r.Plain(), r.Log).Handler)
+	defer ungathered.Close()
+	t.Run("header and content together", func(t *testing.T) { testFiles(t, r, r.plain.URL) })
+	t.Run("header and content as net/http does", func(t *testing.T) { testFiles(t, r, ungathered.URL) })
+}
+
+func testFiles(t *testing.T, r *rig, url string) {
 	image := bytes.Repeat([]byte("0123456789"), 1000)
 	sha := r.Images.(folder).put(t, image)
+	large := strings.Repeat("0123456789", 20_000)
+	largeSHA := r.Images.(folder).put(t, []byte(large))
 	if err := os.WriteFile(filepath.Join(r.Repository, "x86_64-repodata"), []byte("repodata"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(r.Repository, "empty"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
 		name, method, path, span string
 		status                   int
-		length                   int64
-		body                     string
+		length                   int64  // -1: any
+		body                     string // "*": any
 		header                   map[string]string
 	}{
 		{"EDK2 asks for the size", "HEAD", "/nbp/snponly.efi", "", 200, 8192, "", map[string]string{"Content-Type": "application/efi"}},
@@ -50,6 +63,11 @@ func TestFiles(t *testing.T) {
 		{"a part of it", "GET", "/image/" + sha + "/x", "bytes=5-14", 206, 10, "5678901234", map[string]string{"Content-Range": "bytes 5-14/10000"}},
 		{"its end", "GET", "/image/" + sha + "/x", "bytes=-2", 206, 2, "89", nil},
 		{"behind its end", "GET", "/image/" + sha + "/x", "bytes=20000-", 416, -1, "", nil},
+		{"several parts", "GET", "/image/" + sha + "/x", "bytes=0-1,5-6", 206, -1, "*", nil},
+		{"a large image", "GET", "/image/" + largeSHA + "/x", "", 200, 200_000, large, nil},
+		{"its size", "HEAD", "/image/" + largeSHA + "/x", "", 200, 200_000, "", nil},
+		{"a large part of it", "GET", "/image/" + largeSHA + "/x", "bytes=5-100004", 206, 100_000, large[5:100_005], nil},
+		{"nothing of an empty file", "GET", "/void/empty", "", 200, 0, "", nil},
 		{"a package file", "GET", "/void/x86_64-repodata", "", 200, 8, "repodata", nil},
 		{"the rest of a package file", "GET", "/void/x86_64-repodata", "bytes=4-", 206, 4, "data", nil},
 		{"no loader", "GET", "/nbp/none.efi", "", 404, -1, "", nil},
@@ -61,7 +79,7 @@ func TestFiles(t *testing.T) {
 		{"writing", "PUT", "/void/x", "", 405, -1, "", nil},
 		{"posting", "POST", "/ipxe/52-54-00-00-00-01", "", 405, -1, "", nil},
 	} {
-		q, err := http.NewRequest(tt.method, r.plain.URL+tt.path, nil)
+		q, err := http.NewRequest(tt.method, url+tt.path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +95,7 @@ func TestFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if resp.StatusCode != tt.status || tt.length >= 0 && resp.ContentLength != tt.length || tt.status < 300 && string(body) != tt.body {
+		if resp.StatusCode != tt.status || tt.length >= 0 && resp.ContentLength != tt.length || tt.status < 300 && tt.body != "*" && string(body) != tt.body {
 			t.Errorf("%s: %s %s = %d, %d bytes announced, %d sent; want %d, %d", tt.name, tt.method, tt.path, resp.StatusCode, resp.ContentLength, len(body), tt.status, tt.length)
 		}
 		for key, want := range tt.header {
@@ -176,33 +194,38 @@ func TestImagesAreSentByTheKernel(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(r.Repository, "a.xbps"), image, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &countingListener{Listener: inner}
-	server := NewHTTPServer(r.Plain(), r.Log)
-	go server.Serve(l)
-	defer server.Close()
-	paths := []string{"/image/" + sha + "/x", "/void/a.xbps"}
-	for _, path := range paths {
-		resp, err := http.Get("http://" + inner.Addr().String() + path)
+	for name, wrap := range map[string]func(net.Listener) net.Listener{
+		"header and content together":         Gather,
+		"header and content as net/http does": func(l net.Listener) net.Listener { return l },
+	} {
+		inner, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		n, err := io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		if err != nil || n != int64(len(image)) {
-			t.Fatalf("GET %s: %d bytes, %v", path, n, err)
+		l := &countingListener{Listener: inner}
+		server := NewHTTPServer(r.Plain(), r.Log)
+		go server.Serve(wrap(l))
+		defer server.Close()
+		paths := []string{"/image/" + sha + "/x", "/void/a.xbps"}
+		for _, path := range paths {
+			resp, err := http.Get("http://" + inner.Addr().String() + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if err != nil || n != int64(len(image)) {
+				t.Fatalf("%s: GET %s: %d bytes, %v", name, path, n, err)
+			}
 		}
-	}
-	http.DefaultClient.CloseIdleConnections()
-	if err := server.Shutdown(t.Context()); err != nil { // waits for the handlers to return
-		t.Fatal(err)
-	}
-	// The first bytes of an answer go with its header.
-	if got, want := l.files.Load(), int64(len(paths)*(len(image)-1024)); got < want {
-		t.Errorf("the kernel has sent %d bytes from files, want %d or more", got, want)
+		http.DefaultClient.CloseIdleConnections()
+		if err := server.Shutdown(t.Context()); err != nil { // waits for the handlers to return
+			t.Fatal(err)
+		}
+		// The first bytes of an answer may go with its header.
+		if got, want := l.files.Load(), int64(len(paths)*(len(image)-1024)); got < want {
+			t.Errorf("%s: the kernel has sent %d bytes from files, want %d or more", name, got, want)
+		}
 	}
 }
 

@@ -75,6 +75,7 @@ func answerTo(err error) (status int, text string) {
 func (s *Server) route(mux *http.ServeMux, pattern string, h handler) {
 	mux.HandleFunc("GET "+pattern, func(w http.ResponseWriter, r *http.Request) {
 		rec := &recorder{ResponseWriter: w}
+		rec.conn, _ = r.Context().Value(connKey{}).(*gathered)
 		err := h(rec, r)
 		s.logRequest(r, rec, err)
 		if err != nil && !rec.wrote {

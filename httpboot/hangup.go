@@ -33,6 +33,9 @@ func (h *hangups) hangup(conn net.Conn, state http.ConnState) {
 		return
 	}
 	_, noted := h.conns.LoadAndDelete(conn)
+	if g, ok := conn.(*gathered); ok {
+		conn = g.tcpConn
+	}
 	if tcp, ok := conn.(*net.TCPConn); noted && ok && state == http.StateIdle {
 		reset(tcp)
 	}

@@ -23,7 +23,7 @@ func TestGRUBIsHungUpOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go server.Serve(l)
+	go server.Serve(Gather(l))
 	defer server.Close()
 
 	get := func(agent string) (net.Conn, *bufio.Reader) {

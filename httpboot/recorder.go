@@ -1,6 +1,7 @@
 package httpboot
 
 import (
+	"errors"
 	"io"
 	"net/http"
 )
@@ -10,6 +11,7 @@ import (
 // the throughput and doubles the work.
 type recorder struct {
 	http.ResponseWriter
+	conn   *gathered // nil where a header leaves by itself
 	status int
 	bytes  int64
 	wrote  bool
@@ -34,9 +36,22 @@ func (r *recorder) Write(b []byte) (int, error) {
 // to sendfile.
 func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
 	r.note(http.StatusOK)
+	r.hold()
 	n, err := io.Copy(r.ResponseWriter, src)
 	r.bytes += n
+	if r.conn != nil {
+		err = errors.Join(err, r.conn.release())
+	}
 	return n, err
+}
+
+// hold has the header leave with the content that follows. Without a length net/http would
+// make chunks of both.
+func (r *recorder) hold() {
+	if f, ok := r.ResponseWriter.(http.Flusher); ok && r.conn != nil && r.Header().Get("Content-Length") != "" {
+		r.conn.hold()
+		f.Flush()
+	}
 }
 
 func (r *recorder) note(status int) {

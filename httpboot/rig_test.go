@@ -87,7 +87,10 @@ func newRig(t testing.TB) *rig {
 		Now: r.clock,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
-	r.plain = httptest.NewServer(r.Plain())
+	r.plain = httptest.NewUnstartedServer(nil)
+	r.plain.Config = NewHTTPServer(r.Plain(), r.Log)
+	r.plain.Listener = Gather(r.plain.Listener)
+	r.plain.Start()
 	t.Cleanup(r.plain.Close)
 	r.secure = httptest.NewServer(r.Secure())
 	t.Cleanup(r.secure.Close)
