@@ -250,10 +250,7 @@ func (a *attempt) disarm(ctx context.Context) error {
 	if err := a.conn.Remove(ctx, schedulers, t.id); err != nil {
 		return err
 	}
-	if err := removeScripts(ctx, a.conn); err != nil {
-		a.rec.note("scripts %s-* stay on the router until the next commit: %v", deadman, err)
-	}
-	return nil
+	return removeScripts(ctx, a.conn)
 }
 
 // settled ends the commit with an outcome, durably.

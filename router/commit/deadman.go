@@ -122,17 +122,18 @@ func install(ctx context.Context, conn *ros.Conn, r *record, delay time.Duration
 	return listed(ctx, conn, id)
 }
 
-// event is what the entry runs: the inverse, and then it removes itself.
+// event is what the entry runs: the inverse, and then it removes itself. A
+// script that is not there was never added, and then nothing was changed yet.
 func event(r *record) string {
 	var b strings.Builder
 	for n := range r.Inverse {
-		fmt.Fprintf(&b, "/system/script/run %s\n", scriptName(n+1))
+		fmt.Fprintf(&b, ":if ([:len [/system/script find where name=\"%[1]s\"]] > 0) do={ /system/script/run \"%[1]s\" }\n", scriptName(n+1))
 	}
 	fmt.Fprintf(&b, ":log warning \"provision: commit %s was not confirmed and is taken back\"\n", r.ID)
 	for n := range r.Inverse {
-		fmt.Fprintf(&b, ":do {/system/script/remove [find name=\"%s\"]} on-error={}\n", scriptName(n+1))
+		fmt.Fprintf(&b, ":do { /system/script remove [find where name=\"%s\"] } on-error={}\n", scriptName(n+1))
 	}
-	fmt.Fprintf(&b, "/system/scheduler/remove [find name=\"%s\"]\n", deadman)
+	fmt.Fprintf(&b, "/system/scheduler remove [find where name=\"%s\"]\n", deadman)
 	return b.String()
 }
 
