@@ -140,6 +140,11 @@ func (r *Rack) Add(ctx context.Context, m Machine) (Machine, error) {
 	if err := r.addTap(ctx, m.tap()); err != nil {
 		return m, err
 	}
+	if r.Running(ProcessRouter) {
+		if _, err := r.plug(m.tap()); err != nil {
+			return m, err
+		}
+	}
 	return m, r.save(m)
 }
 

@@ -60,7 +60,8 @@ func (r *Rack) addTap(ctx context.Context, name string) error {
 }
 
 // AddNeighbour makes a second namespace on the bridge, for a server that must
-// not share the appliance's ports, and returns what Inside does for it.
+// not share the appliance's ports, and returns what Inside does for it. In a rack
+// with a router it hangs on a port of its own.
 func (r *Rack) AddNeighbour(ctx context.Context, name, address string) (func(argv ...string) []string, error) {
 	ns := r.namespace() + "." + name
 	inside := func(argv ...string) []string { return append([]string{"ip", "netns", "exec", ns}, argv...) }
@@ -72,6 +73,11 @@ func (r *Rack) AddNeighbour(ctx context.Context, name, address string) (func(arg
 		"link set " + name + " master " + bridge + " up",
 	} {
 		if err := r.ip(ctx, line); err != nil {
+			return nil, err
+		}
+	}
+	if r.Running(ProcessRouter) {
+		if _, err := r.plug(name); err != nil {
 			return nil, err
 		}
 	}

@@ -57,7 +57,7 @@ Set them for up or demo; the other commands need neither.`,
 	}
 	cmd.PersistentFlags().StringVar(&f.name, "name", "demo", "the rack; racks live beside each other")
 	cmd.PersistentFlags().StringVar(&f.dir, "dir", "build/lab", "folder of all racks and their inputs")
-	cmd.AddCommand(up(f), down(f), add(f), list(f), power(f), console(f), demo(f), benchPeers(f), nomadServer(), upstream())
+	cmd.AddCommand(up(f), down(f), add(f), list(f), power(f), console(f), demo(f), benchPeers(f), nomadServer(), simulatedRouter(f), upstream())
 	return cmd
 }
 
