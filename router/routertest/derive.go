@@ -23,7 +23,6 @@ func (r *Router) derive() {
 		r.follow("/ip/service", r.connections())
 	}
 	r.follow("/user/active", r.activeUsers())
-	r.deriveDynamics()
 }
 
 // follow makes the dynamic rows of a table those that are wanted.

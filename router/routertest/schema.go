@@ -16,7 +16,8 @@ import (
 //	menu /system/package readonly nothing can be altered
 //
 // followed on the same line by flags: ordered (place-before and move work),
-// since=7.20, until=7.20 (gone from then on), ids=NAME (a shared counter of ids),
+// since=7.20, until=7.20 (gone from then on), unset or unset=7.24 (the verb is
+// there, or from then on), ids=NAME (a shared counter of ids),
 // dynamic (rows that the router makes can be shown), comment, disable (the
 // verbs and properties of that name exist). Below:
 //
@@ -79,9 +80,9 @@ func (m *menu) has(verb string) bool {
 	case "add", "remove":
 		return m.kind == "list"
 	case "set":
-		return m.kind != "readonly"
+		return m.kind != "readonly" && slices.ContainsFunc(m.props, func(p *prop) bool { return !p.flag("ro") })
 	case "unset":
-		return m.kind == "list"
+		return m.flag("unset")
 	case "enable", "disable":
 		return m.byName["disabled"] != nil
 	case "comment":
@@ -173,6 +174,9 @@ func parseSchema(text string, v version) ([]*menu, error) {
 		case strings.HasPrefix(line, "menu "):
 			if at, err = parseMenu(words[1:]); err == nil && inVersion(at.flags, v) {
 				all = append(all, at)
+			}
+			if err == nil && at.flags["unset"] != "" && !v.atLeast(mustVersion(at.flags["unset"])) {
+				delete(at.flags, "unset")
 			}
 		case strings.HasPrefix(line, "group "):
 			at = nil
