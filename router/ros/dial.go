@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 )
 
@@ -102,9 +103,13 @@ func (d Dialer) connect(ctx context.Context) (*tls.Conn, error) {
 	}
 	// The pin says more than a chain of signatures: it is this one router.
 	conn := tls.Client(tcp, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12})
-	if err := conn.HandshakeContext(ctx); err != nil {
+	switch err := conn.HandshakeContext(ctx); {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		tcp.Close()
-		return nil, fmt.Errorf("router %s: %w: %w; the service api-ssl needs a certificate, and plain api is not spoken", d.Address, ErrTLS, err)
+		return nil, fmt.Errorf("router %s: %w: it takes the connection and says nothing: %w", d.Address, ErrNoRoute, err)
+	case err != nil:
+		tcp.Close()
+		return nil, fmt.Errorf("router %s: %w: %w; the service api-ssl needs a certificate and must be open for this address, and plain api is not spoken", d.Address, ErrTLS, err)
 	}
 	return conn, nil
 }

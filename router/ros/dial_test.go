@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestDial(t *testing.T) {
@@ -146,6 +147,11 @@ func TestNobodyThere(t *testing.T) {
 		t.Errorf("a service without TLS: %v, want ErrTLS", err)
 	}
 	<-ended
+	d.Timeout = 50 * time.Millisecond
+	if _, err := d.Dial(t.Context()); !errors.Is(err, ErrNoRoute) { // nobody accepts, but the kernel does
+		t.Errorf("a service that says nothing: %v, want ErrNoRoute", err)
+	}
+	d.Timeout = 0
 	l.Close()
 	if _, err := d.Dial(t.Context()); !errors.Is(err, ErrNoRoute) {
 		t.Errorf("a closed port: %v, want ErrNoRoute", err)
