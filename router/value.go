@@ -49,6 +49,11 @@ func formOf(menu, property string) form {
 	return forms[property]
 }
 
+// Canonical is a value of a menu's property in the one way in which values are
+// compared: the router writes the same in several ways, and leaves out what was
+// never written although it means the same as a default.
+func Canonical(menu, property, value string) string { return canonical(menu, property, value) }
+
 // canonical is the one way in which a value is compared and shown. What is not
 // set is "", or what RouterOS means by leaving the property out.
 func canonical(menu, property, value string) string {

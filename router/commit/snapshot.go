@@ -13,7 +13,8 @@ import (
 
 // Snapshot is the router's configuration as router.Read sees it, in a form in
 // which two readings can be compared: rows by menu, without ids, which a row
-// that was removed and added again does not keep.
+// that was removed and added again does not keep, and without what stands at
+// its default, which RouterOS shows only once it was written.
 type Snapshot map[string][]ros.Row
 
 // snapshot takes what was read apart from the router that it was read from.
@@ -24,7 +25,8 @@ func snapshot(s router.State) Snapshot {
 		for _, row := range rows {
 			clean := ros.Row{}
 			for k, v := range row {
-				if k != ".id" && v != "" {
+				v = router.Canonical(menu, k, v)
+				if k != ".id" && v != router.Canonical(menu, k, "") {
 					clean[k] = v
 				}
 			}
