@@ -48,9 +48,6 @@ const (
 	// so that a rack which is switched on at once costs the router no more than
 	// one machine.
 	lookPause = time.Second
-	// sweep is the time between looks while nobody is waited for. They find
-	// machines that were plugged in elsewhere.
-	sweep = 30 * time.Second
 	// patience is how long a stranger is watched for a standing admission that it
 	// does not fit yet, as while the router still knows who was there before.
 	patience = 15 * time.Minute
@@ -108,7 +105,7 @@ func (m *mover) expects(hosts []host.Host, looked, now time.Time) bool {
 		awaited = awaited || h.State == host.Admitted && !h.InPlace() ||
 			standing && h.Stranger() && now.Sub(h.Asked) < patience
 	}
-	return since >= sweep || awaited && since >= m.tick()
+	return since >= cmp.Or(m.Sweep, 30*time.Second) || awaited && since >= m.tick()
 }
 
 // look notes where machines are, and what follows from that.

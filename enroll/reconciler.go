@@ -58,6 +58,9 @@ type Reconciler struct {
 
 	// Tick is how long a lost wake-up or a failed attempt costs; 5 s when zero.
 	Tick time.Duration
+	// Sweep is the time between looks at the ports while nobody is waited for. They
+	// find machines that were plugged in elsewhere. 30 s when zero.
+	Sweep time.Duration
 	// Grace is how long after the start no host fails for its deadline: while
 	// the appliance was away, nobody could meet one. A minute when zero.
 	Grace time.Duration
