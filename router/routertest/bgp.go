@@ -6,6 +6,8 @@ import (
 	"time"
 )
 
+const sessionMenu = "/routing/bgp/session"
+
 // peer is a BGP connection that has been established once; before that there
 // is no row of /routing/bgp/session.
 type peer struct {
@@ -17,14 +19,14 @@ type peer struct {
 func (r *Router) SetBGP(name string, up bool) {
 	r.locked(func() {
 		r.dynamics.answers[name] = up
-		r.changed("/routing/bgp/session")
+		r.followPeers()
 	})
 }
 
-// deriveDynamics establishes the BGP sessions that can be, and ends those that
+// followPeers establishes the BGP sessions that can be, and ends those that
 // can't. A session is there without delay; that its parameters suit the other
 // side is taken for granted.
-func (r *Router) deriveDynamics() {
+func (r *Router) followPeers() {
 	var rows []wanted
 	here := map[string]bool{}
 	for _, connection := range r.tables["/routing/bgp/connection"].rows {
@@ -39,12 +41,14 @@ func (r *Router) deriveDynamics() {
 		case p == nil:
 			p = new(peer)
 			r.dynamics.peers[name] = p
+			r.touch(sessionMenu)
 		}
 		if up == p.up.IsZero() {
 			p.up = time.Time{}
 			if up {
 				p.up = r.clock.Now()
 			}
+			r.touch(sessionMenu)
 		}
 		here[name] = true
 		rows = append(rows, wanted{"bgp/" + name, r.sessionFields(connection, local, p)})
@@ -52,9 +56,10 @@ func (r *Router) deriveDynamics() {
 	for name := range r.dynamics.peers {
 		if !here[name] {
 			delete(r.dynamics.peers, name)
+			r.touch(sessionMenu)
 		}
 	}
-	r.follow("/routing/bgp/session", rows)
+	r.follow(sessionMenu, rows)
 }
 
 // peerAnswers tells whether a connection is established, and from which of the

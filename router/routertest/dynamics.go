@@ -103,4 +103,5 @@ func (r *Router) touch(menu string) {
 func (r *Router) followAll() {
 	r.followSessions()
 	r.followScheduler()
+	r.followPeers()
 }

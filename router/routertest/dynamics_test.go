@@ -26,10 +26,12 @@ func start(t *testing.T, c Config) (*Router, *Clock) {
 // dial opens a session over a real socket.
 func dial(t *testing.T, r *Router) *routeros.Client {
 	t.Helper()
-	return dialTo(t, r.Addr())
+	_, c := dialTo(t, r.Addr())
+	return c
 }
 
-func dialTo(t *testing.T, addr string) *routeros.Client {
+// dialTo is dial for one of several sockets; it gives the connection, too.
+func dialTo(t *testing.T, addr string) (*tls.Conn, *routeros.Client) {
 	t.Helper()
 	raw, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) // the pin is another package's matter
 	if err != nil {
@@ -46,7 +48,7 @@ func dialTo(t *testing.T, addr string) *routeros.Client {
 	if err := c.Login("admin", ""); err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return raw, c
 }
 
 // send sends a command and fails the test when the router refuses.
