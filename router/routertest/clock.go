@@ -82,7 +82,7 @@ func (t *Timer) Stop() bool {
 
 // Advance moves the clock by d. Whatever falls due on the way is called in
 // order, each at its own instant, also what such calls add; when Advance
-// returns, they have returned. It panics for real time, which nobody moves.
+// returns, they have returned; they must not advance it themselves. It panics for real time, which nobody moves.
 func (c *Clock) Advance(d time.Duration) {
 	if c == nil {
 		panic("routertest: real time can't be advanced: set Config.Clock")

@@ -196,6 +196,9 @@ func (c *conn) take(words []string) bool {
 func (c *conn) cutOff() {
 	c.router.mu.Lock()
 	c.cut = true
+	if c.session != nil {
+		c.router.lose(c.session) // now: whoever hears of the cut may advance the clock at once
+	}
 	c.router.mu.Unlock()
 	c.end()
 }

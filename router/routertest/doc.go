@@ -9,4 +9,15 @@
 // all of them.
 //
 // What was not seen on a device is marked [?] where it is decided.
+//
+// What happens by itself runs on [Config.Clock]: timers, scripts that wait,
+// the end of sessions whose link is cut, roll-back, the reboot. Only what a
+// client does to its socket reaches the router in real time; a test waits for
+// it with [Router.AwaitSessions].
+//
+// Not reproduced: forwarding, offload, learning, spanning tree; answers and
+// commands that were under way when a session's way was gone (they are dropped,
+// where TCP would bring them when the way comes back); redo; the days of a
+// scheduler entry; scripts' functions, :parse, :execute and abbreviated names;
+// the negotiation of BGP; the words of some refusals.
 package routertest

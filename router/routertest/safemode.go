@@ -62,6 +62,7 @@ func (r *Router) unrollSafeMode(*call) ([]record, error) {
 }
 
 // printSafeMode tells whether the asking session holds safe mode, and who does.
+// How holder and timeout are written was not seen. [?]
 func (r *Router) printSafeMode(c *call) ([]record, error) {
 	safe := r.dynamics.safe
 	rec := record{"current": strconv.FormatBool(safe.holder != nil && safe.holder == c.session)}

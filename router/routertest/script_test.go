@@ -243,6 +243,21 @@ func FuzzScript(f *testing.F) {
 	})
 }
 
+// What the log and exports quote, the interpreter reads as it was.
+func FuzzQuoteWord(f *testing.F) {
+	for _, seed := range []string{"", "yes", "a b", `"\$[:error x]`, "\x00\r\n\t\x7f", "Größe", "$x", "a#b;c}", "\xff"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, word string) {
+		p := newPaper()
+		calls, _, err := runScript(t, p, "/ip/pool/add comment="+quoteWord(word)+"; :delay 1s")
+		want := []string{fmt.Sprintf("/ip/pool/add comment=%q", word), "sleep 1s"}
+		if err != nil || !slices.Equal(calls, want) {
+			t.Errorf("quoteWord(%q) = %s: did %q, error %v", word, quoteWord(word), calls, err)
+		}
+	})
+}
+
 func TestDurations(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"10s": 10 * time.Second, "1w2d3h4m5s": 219*time.Hour + 4*time.Minute + 5*time.Second,
