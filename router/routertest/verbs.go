@@ -54,8 +54,10 @@ func (r *Router) targets(c *call) ([]*row, error) {
 		return c.table.rows[:1], nil
 	}
 	text, ok := c.get(".id")
-	if !ok {
-		text, ok = c.get("numbers")
+	for _, other := range []string{"numbers", "number"} {
+		if !ok {
+			text, ok = c.get(other)
+		}
 	}
 	if !ok {
 		return nil, trap(categoryMissing, "missing =.id=")
