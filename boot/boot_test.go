@@ -98,6 +98,15 @@ func TestNext(t *testing.T) {
 		{"no grant", func(c *Client, h *host.Host) { h.Grant = nil }, Disk, "no grant"},
 		{"a used grant", func(c *Client, h *host.Host) { h.Grant.Burned = t0 }, Disk, "provision reinstall"},
 		{"an expired grant", func(c *Client, h *host.Host) { h.Grant.Expires = t0 }, Disk, "provision reinstall"},
+		{"a port that is not moved yet", func(c *Client, h *host.Host) { h.Grant.Place = true }, Wait, "port"},
+		{"a port that was moved before the grant was made", func(c *Client, h *host.Host) {
+			h.Grant.Place, h.Grant.Port, h.Grant.Made = true, "ether7", t0
+			h.Placed = &host.Placement{Port: "ether7", Stage: host.StageInstall, Since: t0.Add(-time.Second)}
+		}, Wait, "port"},
+		{"a port that serves the installation", func(c *Client, h *host.Host) {
+			h.Grant.Place, h.Grant.Port = true, "ether7"
+			h.Placed = &host.Placement{Port: "ether7", Stage: host.StageInstall, Since: t0}
+		}, Install, "open grant"},
 		{"an unknown architecture", func(c *Client, h *host.Host) { c.Platform, c.Arch = Unknown, 6 }, Disk, "architecture 6"},
 	} {
 		c, h := Client{MAC: mac, UUID: uuid, Platform: BIOS}, admitted()

@@ -17,6 +17,9 @@ const (
 	Disk Step = "disk"
 	// Install: run the installer. Only an admitted host with an open grant.
 	Install Step = "install"
+	// Wait: ask again, with a new address. An admitted host whose port is about to
+	// be moved, and with it the network that it is in.
+	Wait Step = "wait"
 )
 
 // Next decides for client c, which the store knows as h, at now; the reason is
@@ -37,6 +40,8 @@ func Next(c Client, h host.Host, now time.Time) (Step, string) {
 		return Disk, "no grant was made"
 	case !h.Grant.Open(now):
 		return Disk, "its grant is used or has expired; make one with provision reinstall"
+	case !h.InPlace():
+		return Wait, "its port does not serve the installation yet: " + h.Progress.Text
 	case c.Platform == Unknown:
 		return Disk, fmt.Sprintf("no boot file for architecture %d", c.Arch)
 	}

@@ -22,6 +22,7 @@ const stepWaits = "waits"
 const (
 	retryDisk   = 10 // until an operator names a disk
 	retryLinger = 2  // until an operator admits the host
+	retryPort   = 2  // until the host's port is moved
 )
 
 // enrolWithin is how long the token on an installed disk is good for.
@@ -128,6 +129,8 @@ func (s *Server) welcome(h *host.Host, q installer.Hello) (answer installer.Welc
 	case h.State == host.Installing:
 		err = s.interrupted(h)
 		return installer.Welcome{Action: installer.ActionReboot, Reason: "the install was interrupted"}, nil, err
+	case h.State == host.Admitted && h.Grant.Open(now) && !h.InPlace():
+		return installer.Welcome{Action: installer.ActionWait, RetryAfter: retryPort, Reason: "its port does not serve the installation yet"}, nil, nil
 	case h.State == host.Admitted && h.Grant.Open(now):
 		disks, err := s.targets(*h)
 		if err != nil {
@@ -192,6 +195,11 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) error {
 	if err == nil && h.State == host.Admitted {
 		err = s.checkTargets(h, disks)
 	}
+	if err == nil {
+		if err = s.confirm(r, h); err != nil && !errors.Is(err, host.ErrGrant) {
+			return err // the agent asks again
+		}
+	}
 	if err != nil {
 		return s.refuseGrant(h, err)
 	}
@@ -238,6 +246,14 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) error {
 	plan.FirstBoot = installer.FirstBoot{URL: s.HTTPS, HTTP: s.HTTP, CA: string(s.Authority.PEM()), Token: token}
 	s.reply(w, http.StatusOK, plan)
 	return nil
+}
+
+// confirm looks a last time whether h is where its grant wants it.
+func (s *Server) confirm(r *http.Request, h host.Host) error {
+	if s.Confirm == nil || h.State != host.Admitted {
+		return nil
+	}
+	return s.Confirm(r.Context(), h)
 }
 
 // checkTargets refuses disks other than those that an install would write: a

@@ -1,7 +1,9 @@
 package httpboot
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -60,6 +62,10 @@ func TestHelloAnswers(t *testing.T) {
 		{"the named disk is not there", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "S9") }, disks("S1"), installer.ActionWait, "", "no disk has the serial"},
 		{"only a foreign disk", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "") }, []host.Disk{foreign}, installer.ActionWait, "", "LVM2_member"},
 		{"a foreign disk and a blank one", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "") }, append(disks("S1"), foreign), installer.ActionInstall, "S1", ""},
+		{"a port that is to be moved", func(t *testing.T, r *rig) {
+			r.admit(t, mac1, "n1", "")
+			r.put(t, mac1, func(h *host.Host) error { h.Grant.Place = true; return nil })
+		}, disks("S1"), installer.ActionWait, "", "its port"},
 		{"an expired grant", func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", ""); r.pass(2 * time.Hour) }, disks("S1"), installer.ActionReboot, "", "expired"},
 		{"a host that is installed", func(t *testing.T, r *rig) {
 			r.admit(t, mac1, "n1", "")
@@ -181,6 +187,18 @@ func TestGrantRefusals(t *testing.T) {
 			}},
 		{"an expired grant", installer.TakeGrant{Secret: secret1, UUID: uuid1, Disk: "S1"},
 			func(t *testing.T, r *rig, session string) string { r.pass(2 * time.Hour); return session }},
+		{"a host that is not in its place", installer.TakeGrant{Secret: secret1, UUID: uuid1, Disk: "S1"},
+			func(t *testing.T, r *rig, session string) string {
+				r.put(t, mac1, func(h *host.Host) error { h.Grant.Place = true; return nil })
+				return session
+			}},
+		{"a host that has left its port a moment ago", installer.TakeGrant{Secret: secret1, UUID: uuid1, Disk: "S1"},
+			func(t *testing.T, r *rig, session string) string {
+				r.Confirm = func(_ context.Context, h host.Host) error {
+					return fmt.Errorf("%s: %w: it is on port ether9", h.Label(), host.ErrGrant)
+				}
+				return session
+			}},
 		{"a grant that names another disk", installer.TakeGrant{Secret: secret1, UUID: uuid1, Disk: "S1"},
 			func(t *testing.T, r *rig, session string) string {
 				r.put(t, mac1, func(h *host.Host) error { h.Grant.Disk = "S9"; return nil })
@@ -264,6 +282,25 @@ func TestPlanThatCannotBeMadeCostsNoGrant(t *testing.T) {
 	}
 	if h := r.get(t, mac1); !h.Grant.Open(r.clock()) {
 		t.Errorf("grant = %+v, want it open", h.Grant)
+	}
+}
+
+// A router that does not answer costs no grant, and wipes no disk.
+func TestUnconfirmedPlaceHasTheAgentAskAgain(t *testing.T) {
+	r := newRig(t)
+	r.admit(t, mac1, "n1", "")
+	session := r.greet(t, mac1, secret1).Session
+	r.Confirm = func(context.Context, host.Host) error { return errors.New("no route to the router") }
+	q := installer.TakeGrant{Secret: secret1, UUID: uuid1, Disk: "S1"}
+	if status := r.post(t, pathGrant, session, q, nil); status != http.StatusInternalServerError {
+		t.Errorf("grant: status %d, want 500", status)
+	}
+	if h := r.get(t, mac1); !h.Grant.Open(r.clock()) {
+		t.Errorf("grant = %+v, want it open", h.Grant)
+	}
+	r.Confirm = func(context.Context, host.Host) error { return nil }
+	if status := r.post(t, pathGrant, session, q, nil); status != http.StatusOK {
+		t.Errorf("grant: status %d, want 200", status)
 	}
 }
 

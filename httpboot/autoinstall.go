@@ -84,7 +84,7 @@ func (s *Server) autoinstaller(w http.ResponseWriter, r *http.Request) error {
 	answer := "noted\n"
 	switch r.PathValue("word") {
 	case installer.AutoinstallTake:
-		answer, err = "granted\n", s.takeByShell(h, query)
+		answer, err = "granted\n", s.takeByShell(r, h, query)
 	case installer.AutoinstallStep:
 		err = s.shellStep(h, query)
 	case installer.AutoinstallDone:
@@ -103,7 +103,7 @@ func (s *Server) autoinstaller(w http.ResponseWriter, r *http.Request) error {
 // takeByShell burns the grant of h for upstream's installer. The script makes the
 // nonce at its start: the same boot may repeat a request whose answer got lost, and
 // no other can.
-func (s *Server) takeByShell(h host.Host, q url.Values) error {
+func (s *Server) takeByShell(r *http.Request, h host.Host, q url.Values) error {
 	nonce, disk := q.Get("nonce"), q.Get("disk")
 	switch {
 	case len(nonce) < minSecret || len(nonce) > maxText:
@@ -118,6 +118,11 @@ func (s *Server) takeByShell(h host.Host, q url.Values) error {
 	uuid, err := host.ParseUUID(q.Get("uuid"))
 	if err != nil {
 		uuid = host.UUID{} // not told
+	}
+	if err := s.confirm(r, h); errors.Is(err, host.ErrGrant) {
+		return s.refuseGrant(h, err)
+	} else if err != nil {
+		return err
 	}
 	_, err = s.Hosts.Change(h.MAC, "autoinstaller", "took the grant for disk "+disk, func(h *host.Host) (err error) {
 		if *h, _, err = h.Burn(host.Claim{UUID: uuid, Disk: disk, Secret: nonce}, s.Now()); err != nil {

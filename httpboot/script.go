@@ -40,7 +40,11 @@ func (s *Server) chooseScript(r *http.Request, mac host.MAC) (name string, data 
 	if !query.Has("platform") {
 		// Ask only a machine that may be installed what it is. Its firmware knows
 		// better than the DHCP server, whose notes may be a moment behind.
-		if step, why := boot.Next(boot.Client{MAC: mac, Platform: boot.BIOS}, h, now); step != boot.Install {
+		switch step, why := boot.Next(boot.Client{MAC: mac, Platform: boot.BIOS}, h, now); step {
+		case boot.Install:
+		case boot.Wait:
+			return s.waitScript(mac, why)
+		default:
 			return "disk.ipxe", nil, why
 		}
 		data, err := newSelfScript(mac, s.HTTP, 0, 0)
@@ -51,7 +55,11 @@ func (s *Server) chooseScript(r *http.Request, mac host.MAC) (name string, data 
 	}
 	c := clientOf(mac, query)
 	step, why := boot.Next(c, h, now)
-	if step != boot.Install {
+	switch step {
+	case boot.Install:
+	case boot.Wait:
+		return s.waitScript(mac, why)
+	default:
 		return "disk.ipxe", nil, why
 	}
 	kit, err := s.Kit(c.Platform)
@@ -68,6 +76,15 @@ func (s *Server) chooseScript(r *http.Request, mac host.MAC) (name string, data 
 		return "disk.ipxe", nil, s.cannot(mac, err)
 	}
 	return "install.ipxe", script, why
+}
+
+// waitScript has a machine ask again, in whatever network its port is by then.
+func (s *Server) waitScript(mac host.MAC, why string) (name string, data any, _ string) {
+	data, err := newSelfScript(mac, s.HTTP, 0, 0)
+	if err != nil {
+		return "disk.ipxe", nil, s.cannot(mac, err)
+	}
+	return "port.ipxe", data, why
 }
 
 // unreadable is the reason for a disk's script when the store fails.
@@ -127,7 +144,11 @@ func (s *Server) chooseGRUB(r *http.Request, mac host.MAC) (name string, data an
 		return "disk.grub", nil, s.unreadable(mac, err)
 	}
 	step, why := boot.Next(boot.Client{MAC: mac, PXE: true, Platform: boot.UEFIarm64}, h, s.Now())
-	if step != boot.Install {
+	switch step {
+	case boot.Install:
+	case boot.Wait:
+		return "port.grub", selfScript{MAC: word(mac.String()), Pause: jitter(mac)}, why
+	default:
 		return "disk.grub", nil, why
 	}
 	kit, err := s.Kit(boot.UEFIarm64)

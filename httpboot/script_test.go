@@ -25,6 +25,10 @@ const (
 
 func TestScripts(t *testing.T) {
 	admitted := func(t *testing.T, r *rig) { r.admit(t, mac1, "n1", "") }
+	unplaced := func(t *testing.T, r *rig) {
+		admitted(t, r)
+		r.put(t, mac1, func(h *host.Host) error { h.Grant.Place = true; return nil })
+	}
 	for _, tt := range []struct {
 		name, path, golden string
 		set                func(t *testing.T, r *rig)
@@ -75,6 +79,9 @@ func TestScripts(t *testing.T) {
 			admitted(t, r)
 			r.Kit = func(boot.Platform) (Kit, error) { return Kit{}, ErrAssembling }
 		}},
+		{"a host whose port is to be moved", asUEFI, "port.ipxe", unplaced},
+		{"the same, before it says what it is", script1, "port.ipxe", unplaced},
+		{"the same with GRUB", grub1, "port.grub", unplaced},
 		{"a command line that iPXE would expand", asUEFI, "disk.ipxe", func(t *testing.T, r *rig) {
 			admitted(t, r)
 			r.Kit = func(boot.Platform) (Kit, error) {
