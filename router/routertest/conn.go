@@ -160,6 +160,10 @@ func (c *conn) take(words []string) bool {
 		return false
 	}
 	r.mu.Lock()
+	if c.cut { // the router was restarted meanwhile
+		r.mu.Unlock()
+		return false
+	}
 	if fault.silentBefore {
 		r.deafen(c)
 	}
@@ -216,6 +220,9 @@ func (c *conn) sleep(d time.Duration) bool {
 }
 
 func (c *conn) queue(a *reply) {
+	if len(a.lines) == 0 {
+		return // listening begins without a word
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pending = append(c.pending, a)

@@ -76,6 +76,21 @@ func TestReboot(t *testing.T) {
 	}
 }
 
+// A call on its way when the router restarts isn't carried out afterwards.
+func TestRebootDuringACall(t *testing.T) {
+	r, clock := start(t, Config{})
+	c := dial(t, r)
+	r.Faults().OnCall(func(int, string) { r.Faults().Reboot() })
+	if _, err := c.RunArgs([]string{"/safe-mode/take"}); err == nil {
+		t.Error("the call was answered")
+	}
+	r.Faults().OnCall(nil)
+	clock.Advance(bootTime)
+	if row := send(t, dial(t, r), "/safe-mode/print")[0]; row["holder"] != "" {
+		t.Errorf("safe mode after the reboot: %v, want no holder", row)
+	}
+}
+
 func TestStartupEntriesRunAfterAReboot(t *testing.T) {
 	r, clock := start(t, Config{})
 	must(t, r, "/system/scheduler/add", entry("=start-time=startup")...)
