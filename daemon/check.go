@@ -77,6 +77,9 @@ func Check(ctx context.Context, cfg Config, found func(Finding)) {
 	}
 	checkImages(ctx, cfg, running, found)
 	found(checkNomad(ctx, cfg.Nomad))
+	if cfg.Router != nil {
+		found(checkRouter(ctx, cfg))
+	}
 	for _, n := range cfg.Network {
 		if n.DHCP != dhcp.Off && !n.Relayed {
 			found(checkRivals(ctx, cfg, n))

@@ -14,6 +14,7 @@ import (
 	"provision.internal/images/release"
 	"provision.internal/installer"
 	"provision.internal/nomad"
+	"provision.internal/router"
 )
 
 // Config is the whole configuration. Sections that belong to one part are that
@@ -26,6 +27,7 @@ type Config struct {
 	Roles     map[string]installer.Role `mapstructure:"roles"`
 	Hosts     []Host                    `mapstructure:"hosts"`
 	Nomad     nomad.Config              `mapstructure:"nomad"`
+	Router    *router.Config            `mapstructure:"router"` // nil: none, or "none" in the file
 	Deadlines Deadlines                 `mapstructure:"deadlines"`
 }
 
@@ -137,6 +139,9 @@ func (c *Config) resolve(base string) {
 	}
 	for p, f := range c.Images.Loaders {
 		c.Images.Loaders[p] = absolute(base, f)
+	}
+	if c.Router != nil {
+		c.Router.PasswordFile = absolute(base, c.Router.PasswordFile)
 	}
 	for i := range c.Network {
 		n := &c.Network[i]

@@ -25,6 +25,10 @@ import (
 func Decode(settings map[string]any, base string) (Config, error) {
 	cfg := Default()
 	var faults Faults
+	if settings["router"] == "none" {
+		settings = maps.Clone(settings)
+		delete(settings, "router")
+	}
 	faults.decoding(decodeInto(&cfg, settings))
 	// mapstructure drops a whole role for one bad key, and its other faults with
 	// it.

@@ -84,6 +84,7 @@ type appliance struct {
 	https    *http.Server
 	enroll   *enroll.Reconciler
 	mirror   *mirror.Mirror // nil where images.repository is a folder
+	router   *rackRouter    // nil where there is none
 	web      *web.Server
 }
 
@@ -150,6 +151,12 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 		Listener: ends.web, Hosts: st, History: st, Log: part("web"), Images: d.images, Status: d.status,
 		Packages: packages, Roles: cfg.roleNames(), Known: cfg.known(), GrantTTL: cfg.Deadlines.Admitted,
 	}
+	if cfg.Router != nil {
+		if d.router, err = openRouter(cfg, part("router")); err != nil {
+			return nil, err
+		}
+		d.web.Router, d.enroll.Ports = d.router, d.router.ports
+	}
 	return d, nil
 }
 
@@ -188,6 +195,9 @@ func (d *appliance) run(ctx context.Context) error {
 	part("images", d.kits.run)
 	if d.mirror != nil {
 		part("packages", d.mirror.Run)
+	}
+	if d.router != nil {
+		part("router", d.router.Run)
 	}
 	return group.Wait()
 }

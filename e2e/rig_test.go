@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,8 +32,12 @@ type rig struct {
 	config   string
 }
 
+// withRouter leaves the router in the configuration of newRig.
+const withRouter = "router"
+
 // newRig makes a rack and starts the simulated Nomad in it. The appliance starts
-// when the test says so. edit changes the text of examples/lab.yaml.
+// when the test says so. edit changes the text of examples/lab.yaml, whose router
+// is left out unless withRouter is among it.
 func newRig(t *testing.T, edit ...string) *rig {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -79,6 +84,13 @@ func newRig(t *testing.T, edit ...string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !slices.Contains(edit, withRouter) {
+		var found bool
+		if text, _, found = bytes.Cut(text, []byte("\n# The rack's simulated router")); !found {
+			t.Fatal("examples/lab.yaml has no router to leave out")
+		}
+	}
+	edit = slices.DeleteFunc(edit, func(s string) bool { return s == withRouter })
 	if err := os.WriteFile(r.config, text, 0o644); err != nil {
 		t.Fatal(err)
 	}

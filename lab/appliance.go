@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,7 +49,9 @@ func (r *Rack) Socket() string { return r.socket("provision.sock") }
 func (r *Rack) Client() *web.Client { return &web.Client{Socket: r.Socket()} }
 
 // Serve makes the rack with its inputs, and starts Nomad and the appliance in it.
-func (r *Rack) Serve(ctx context.Context, p Programs, config string) error {
+// Where the configuration has a router, that is racked too, and taken over by the
+// appliance; progress gets what the command shows.
+func (r *Rack) Serve(ctx context.Context, p Programs, config string, progress io.Writer) error {
 	if os.Geteuid() != 0 {
 		return ErrNotRoot
 	}
@@ -67,7 +70,19 @@ func (r *Rack) Serve(ctx context.Context, p Programs, config string) error {
 			return err
 		}
 	}
-	return r.StartAppliance(ctx, p, in, config)
+	routed, err := hasRouter(config)
+	if err != nil {
+		return err
+	}
+	if routed {
+		if err := r.StartRouter(ctx, p, config); err != nil {
+			return err
+		}
+	}
+	if err := r.StartAppliance(ctx, p, in, config); err != nil || !routed {
+		return err
+	}
+	return r.TakeRouterOver(ctx, p, progress)
 }
 
 // StartNomad starts the simulated cluster, or a real server when LAB_NOMAD names
@@ -106,6 +121,9 @@ func (r *Rack) StartAppliance(ctx context.Context, p Programs, in *Inputs, confi
 		"PROVISION_SERVER_SOCKET=" + r.Socket(),
 		"PROVISION_IMAGES_KEYS=" + filepath.Join(in.Dir, "keys"),
 		"PROVISION_IMAGES_ROOTFS=" + in.Rootfs,
+	}
+	if r.Running(ProcessRouter) {
+		env = append(env, r.routerEnvironment()...)
 	}
 	if !r.Running(ProcessUpstream) {
 		env = append(env, "PROVISION_IMAGES_REPOSITORY="+in.Void())

@@ -40,7 +40,7 @@ func (d Demo) Run(ctx context.Context) error {
 func (d Demo) run(ctx context.Context) error {
 	say := func(format string, args ...any) { fmt.Fprintf(d.Progress, format+"\n", args...) }
 	say("making the rack: packages, network, Nomad, the appliance")
-	if err := d.Rack.Serve(ctx, d.Programs, d.Config); err != nil {
+	if err := d.Rack.Serve(ctx, d.Programs, d.Config, d.Progress); err != nil {
 		return err
 	}
 	m := d.Machine.withDefaults()
@@ -102,7 +102,7 @@ func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) 
 func (d Demo) explain() {
 	r := d.Rack
 	fmt.Fprintf(d.Progress, "\nthe logs are in %s:\n", r.Dir)
-	for _, name := range []string{ProcessAppliance, ProcessNomad} {
+	for _, name := range []string{ProcessAppliance, ProcessNomad, ProcessRouter} {
 		if exists(r.LogFile(name)) {
 			fmt.Fprintf(d.Progress, "  %s\n", r.LogFile(name))
 		}

@@ -12,6 +12,7 @@ import (
 // configuration.
 type facts struct {
 	name, role string
+	port       string // that it belongs on; empty leaves that open
 	disk       string
 	foreign    bool // the disk was named in the request
 	newMachine bool
@@ -22,6 +23,8 @@ type terms struct {
 	by  string
 	now time.Time
 	ttl time.Duration
+	// place: the machine's port must serve the installation first.
+	place bool
 }
 
 func (t terms) grant(disk string, foreign bool) *host.Grant {
@@ -34,7 +37,7 @@ func (t terms) grant(disk string, foreign bool) *host.Grant {
 // admit gives h the facts and a grant. A host that already has the same facts
 // and is on its way or Ready stays as it is: changed is then false. Other facts
 // for such a host are a conflict, because its disk is in use under the old
-// ones.
+// ones; only its port may be another one, where it was found.
 func admit(h host.Host, f facts, t terms) (_ host.Host, changed bool, err error) {
 	switch h.State {
 	case "", host.Seen, host.Failed, host.Retired:
@@ -42,17 +45,22 @@ func admit(h host.Host, f facts, t terms) (_ host.Host, changed bool, err error)
 		if err := sameFacts(h, f); err != nil {
 			return h, false, err
 		}
-		if h.Grant.Open(t.now) && (!f.foreign || h.Grant.Foreign && h.Grant.Disk == f.disk) {
+		g := h.Grant
+		if g.Open(t.now) && g.Place == t.place && (f.port == "" || f.port == g.Port) && (!f.foreign || g.Foreign && g.Disk == f.disk) {
 			return h, false, nil
 		}
 	default:
-		return h, false, sameFacts(h, f)
-	}
-	if h.Held != "" {
-		if !f.newMachine {
-			return h, false, fmt.Errorf("%s is held: %s: %w; when the machine was exchanged, repeat with --new-machine",
-				h.Label(), h.Held, host.ErrIdentity)
+		if err := sameFacts(h, f); err != nil {
+			return h, false, err
 		}
+		return acceptPort(h, f.port)
+	}
+	if h.Held != "" && !f.newMachine && (!h.Strayed || f.port == "" || f.port != h.Port) {
+		repeat := "when the machine was exchanged, repeat with --new-machine"
+		if h.Strayed {
+			repeat = "when it belongs there, repeat with --port " + h.Port
+		}
+		return h, false, fmt.Errorf("%s is held: %s: %w; %s", h.Label(), h.Held, host.ErrIdentity, repeat)
 	}
 	if f.newMachine {
 		h.UUID, h.Inventory, h.Held = host.UUID{}, nil, ""
@@ -61,7 +69,30 @@ func admit(h host.Host, f facts, t terms) (_ host.Host, changed bool, err error)
 	if err != nil {
 		return h, false, err
 	}
+	if f.port != "" {
+		h.Grant.Port = f.port
+	}
 	h.Name, h.Role = f.name, f.role
+	return h, true, nil
+}
+
+// acceptPort says that h, which is under way or Ready, belongs on port from now
+// on. It is not installed again; its port follows it.
+func acceptPort(h host.Host, port string) (_ host.Host, changed bool, err error) {
+	g := h.Grant
+	switch {
+	case port == "" || g == nil || g.Place && g.Port == port:
+		return h, false, nil
+	case h.Port != port:
+		where := "on port " + h.Port
+		if h.Port == "" {
+			where = "on no port yet"
+		}
+		return h, false, fmt.Errorf("%s was found %s, not on %s: %w; plug it in there first", h.Label(), where, port, host.ErrIdentity)
+	}
+	there := *g
+	there.Place, there.Port = true, port
+	h.Grant = &there
 	return h, true, nil
 }
 
@@ -94,6 +125,9 @@ func readmit(h host.Host, t terms, disk string, foreign bool) (host.Host, error)
 		return h, err
 	}
 	h.Grant, h.Session, h.Enrolment = t.grant(disk, foreign), nil, nil
+	if t.place {
+		h.Grant.Place, h.Grant.Port = true, h.Port
+	}
 	return h, nil
 }
 

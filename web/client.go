@@ -37,6 +37,11 @@ func (c *Client) Host(ctx context.Context, ref string) (h host.Host, err error) 
 	return h, c.call(ctx, http.MethodGet, fill(pathHost, ref), nil, &h)
 }
 
+// Admissions lists the standing admissions, by port.
+func (c *Client) Admissions(ctx context.Context) (all []host.Admission, err error) {
+	return all, c.call(ctx, http.MethodGet, pathStands, nil, &all)
+}
+
 // Enroll admits a machine.
 func (c *Client) Enroll(ctx context.Context, req Enroll) (r Result, err error) {
 	return r, c.call(ctx, http.MethodPost, pathEnroll, req, &r)
@@ -47,7 +52,8 @@ func (c *Client) Reinstall(ctx context.Context, ref string, req Reinstall) (r Re
 	return r, c.call(ctx, http.MethodPost, fill(pathAgain, ref), req, &r)
 }
 
-// Retire takes the host ref out of service.
+// Retire takes the host ref out of service, or takes back the standing admission
+// for the name or on the port ref.
 func (c *Client) Retire(ctx context.Context, ref string) (r Result, err error) {
 	return r, c.call(ctx, http.MethodPost, fill(pathRetire, ref), struct{}{}, &r)
 }

@@ -17,15 +17,28 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.admission.Lock()
 	defer s.admission.Unlock()
+	cause := ""
+	if req.Port != "" {
+		if err := s.checkPort(req.Port); err != nil {
+			return err
+		}
+		if req.Name == "" && req.MAC.IsZero() {
+			req.Name = req.Port
+		}
+		if s.unnamed(req) {
+			return s.stand(w, r, req)
+		}
+		cause = ", on port " + req.Port
+	}
 	mac, f, err := s.complete(req)
 	if err != nil {
 		return err
 	}
-	if err := s.freeName(r, f.name, mac); err != nil {
+	if err := s.freeName(r, f.name, mac, mac.String()); err != nil {
 		return err
 	}
 	changed := false
-	h, err := s.change(r, mac, "admitted as "+f.name+" with role "+f.role, func(h *host.Host) (bool, error) {
+	h, err := s.change(r, mac, "admitted as "+f.name+" with role "+f.role+cause, func(h *host.Host) (bool, error) {
 		next, did, err := admit(*h, f, s.terms(actor(r)))
 		*h, changed = next, did
 		return did, err
@@ -75,6 +88,12 @@ func (s *Server) reinstall(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) retire(w http.ResponseWriter, r *http.Request) error {
+	switch a, err := s.cancel(r, r.PathValue("ref")); {
+	case err != nil:
+		return err
+	case a != nil:
+		return answer(w, Result{Admission: a, Changed: true})
+	}
 	h, err := s.find(r.PathValue("ref"))
 	if err != nil {
 		return err
@@ -91,9 +110,9 @@ func (s *Server) retire(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, Result{Host: s.public(h), Changed: changed})
 }
 
-// freeName makes sure that no host but mac has the name. A retired one that
-// still has it goes on under its MAC.
-func (s *Server) freeName(r *http.Request, name string, mac host.MAC) error {
+// freeName makes sure that no host but mac, whom people call who, has the name. A
+// retired one that still has it goes on under its MAC.
+func (s *Server) freeName(r *http.Request, name string, mac host.MAC, who string) error {
 	other, ok := named(s.Hosts.Hosts(), name)
 	switch {
 	case !ok || other.MAC == mac:
@@ -102,7 +121,7 @@ func (s *Server) freeName(r *http.Request, name string, mac host.MAC) error {
 		return fmt.Errorf("the name %s: %w: it belongs to %s, which is %s since %s; retire that host or choose another name",
 			name, host.ErrExists, other.MAC, other.State, other.Since.UTC().Format("2006-01-02 15:04 MST"))
 	}
-	_, err := s.Hosts.Change(other.MAC, actor(r), "gave up its name to "+mac.String(), func(h *host.Host) error {
+	_, err := s.Hosts.Change(other.MAC, actor(r), "gave up its name to "+who, func(h *host.Host) error {
 		h.Name = ""
 		return nil
 	})
@@ -128,7 +147,7 @@ func (s *Server) change(r *http.Request, mac host.MAC, cause string, f func(*hos
 // complete fills in what the operator left out from the configuration, and
 // checks what can be checked without looking at the host.
 func (s *Server) complete(req Enroll) (host.MAC, facts, error) {
-	f := facts{name: req.Name, role: req.Role, disk: req.Disk, foreign: req.Disk != "", newMachine: req.NewMachine}
+	f := facts{name: req.Name, role: req.Role, port: req.Port, disk: req.Disk, foreign: req.Disk != "", newMachine: req.NewMachine}
 	if err := checkName(f.name); err != nil {
 		return host.MAC{}, f, err
 	}

@@ -19,6 +19,16 @@ type Router interface {
 	Rollback(ctx context.Context, by string) (commit.Commit, error)
 	Status(context.Context) (commit.Status, error)
 	History() ([]commit.Commit, error)
+	// Bootstrap takes a router over that has just run its first script.
+	Bootstrap(ctx context.Context, req Bootstrap, by string, tell func(commit.Step)) (commit.Commit, error)
+}
+
+// Bootstrap asks to take the router over.
+type Bootstrap struct {
+	Certificate ros.Pin `json:"certificate,omitzero"` // that the operator has read from the router
+	Trust       bool    `json:"trust,omitempty"`      // whatever certificate it shows
+	Anew        bool    `json:"anew,omitempty"`       // it was reset, and has another one than the kept
+	SkipBGP     bool    `json:"skip_bgp,omitempty"`
 }
 
 // PlanRouter asks what an Apply would change.
@@ -36,6 +46,7 @@ type ApplyRouter struct {
 	PlanRouter
 	ConfirmWithin time.Duration `json:"confirm_within,omitempty"` // ns; 0 confirms when the checks pass
 	SkipBGP       bool          `json:"skip_bgp,omitempty"`
+	Seen          string        `json:"seen,omitempty"` // fingerprint of the plan that the operator agreed to
 }
 
 // Paths of the router.
@@ -46,6 +57,7 @@ const (
 	pathRouterConfirm  = "/v1/router/confirm"
 	pathRouterRollback = "/v1/router/rollback"
 	pathRouterHistory  = "/v1/router/history"
+	pathBootstrap      = "/v1/router/bootstrap"
 )
 
 // maxConfirmWithin bounds how long a commit holds everything else up.
@@ -113,9 +125,23 @@ func (s *Server) applyRouter(w http.ResponseWriter, r *http.Request) error {
 	}
 	return long(s, w, r, func(step func(commit.Step)) (*commit.Commit, error) {
 		c, err := rt.Apply(r.Context(), commit.Options{
-			Options: req.options(), By: actor(r), ConfirmWithin: req.ConfirmWithin, SkipBGP: req.SkipBGP,
+			Options: req.options(), By: actor(r), ConfirmWithin: req.ConfirmWithin, SkipBGP: req.SkipBGP, Seen: req.Seen,
 		}, step)
 		return commitOf(c, err)
+	})
+}
+
+func (s *Server) bootstrapRouter(w http.ResponseWriter, r *http.Request) error {
+	var req Bootstrap
+	if err := decode(r, &req); err != nil {
+		return err
+	}
+	rt, err := s.router()
+	if err != nil {
+		return err
+	}
+	return long(s, w, r, func(step func(commit.Step)) (*commit.Commit, error) {
+		return commitOf(rt.Bootstrap(r.Context(), req, actor(r), step))
 	})
 }
 

@@ -39,3 +39,8 @@ func (c *Client) RouterStatus(ctx context.Context) (status commit.Status, err er
 func (c *Client) RouterHistory(ctx context.Context) (all []commit.Commit, err error) {
 	return all, c.call(ctx, http.MethodGet, pathRouterHistory, nil, &all)
 }
+
+// BootstrapRouter takes the router over, and calls step with what is going on.
+func (c *Client) BootstrapRouter(ctx context.Context, req Bootstrap, step func(commit.Step)) (commit.Commit, error) {
+	return longCall[commit.Step, commit.Commit](ctx, c, pathBootstrap, req, step)
+}

@@ -50,6 +50,12 @@ func (s *switchboard) Rollback(ctx context.Context, by string) (commit.Commit, e
 	return s.Confirm(ctx, by)
 }
 
+func (s *switchboard) Bootstrap(_ context.Context, req web.Bootstrap, by string, step func(commit.Step)) (commit.Commit, error) {
+	s.by = by
+	step(commit.Step{Text: fmt.Sprint(req.Certificate, req.Trust, req.Anew, req.SkipBGP)})
+	return s.commit, s.err
+}
+
 func (s *switchboard) Status(context.Context) (commit.Status, error) {
 	return commit.Status{Router: "192.0.2.1:8729", Last: &s.commit}, s.err
 }
@@ -152,6 +158,17 @@ func TestConfirmAndRollback(t *testing.T) {
 	all, err := a.RouterHistory(t.Context())
 	if err != nil || len(all) != 1 || all[0].ID != "c1" {
 		t.Errorf("RouterHistory = %+v, %v", all, err)
+	}
+}
+
+func TestBootstrapOverTheSocket(t *testing.T) {
+	s := &switchboard{commit: commit.Commit{ID: "c1", Outcome: commit.Confirmed}}
+	a := wired(t, s)
+	req := web.Bootstrap{Certificate: ros.Pin{1, 2, 3}, Trust: true, SkipBGP: true}
+	var told string
+	c, err := a.BootstrapRouter(t.Context(), req, func(st commit.Step) { told = st.Text })
+	if want := fmt.Sprint(req.Certificate, true, false, true); err != nil || c.ID != "c1" || told != want || s.by == "" {
+		t.Errorf("BootstrapRouter = %+v, %v; by %q, the router was told %q, want %q", c, err, s.by, told, want)
 	}
 }
 

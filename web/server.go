@@ -19,6 +19,11 @@ type Hosts interface {
 	Host(host.MAC) (host.Host, error)
 	Hosts() []host.Host
 	Change(mac host.MAC, actor, cause string, f func(*host.Host) error) (host.Host, error)
+
+	// Standing admissions.
+	Admissions() []host.Admission
+	Stand(a host.Admission, actor string) error
+	Cancel(id, actor, cause string) (host.Admission, error)
 }
 
 // History is the store as the event stream needs it.
@@ -100,6 +105,7 @@ func (s *Server) Handler() http.Handler {
 	}
 	handle("GET "+pathHosts, s.listHosts)
 	handle("GET "+pathHost, s.getHost)
+	handle("GET "+pathStands, s.listAdmissions)
 	handle("POST "+pathEnroll, s.enroll)
 	handle("POST "+pathAgain, s.reinstall)
 	handle("POST "+pathRetire, s.retire)
@@ -118,6 +124,7 @@ func (s *Server) Handler() http.Handler {
 	handle("GET "+pathRouterHistory, s.routerHistory)
 	handle("POST "+pathRouterPlan, s.planRouter)
 	handle("POST "+pathRouterApply, s.applyRouter)
+	handle("POST "+pathBootstrap, s.bootstrapRouter)
 	handle("POST "+pathRouterConfirm, s.settleRouter(Router.Confirm))
 	handle("POST "+pathRouterRollback, s.settleRouter(Router.Rollback))
 	handle("GET "+pathImages, func(w http.ResponseWriter, _ *http.Request) error { return answer(w, s.Images()) })
@@ -165,7 +172,7 @@ func (s *Server) terms(by string) terms {
 	if ttl == 0 {
 		ttl = 24 * time.Hour
 	}
-	return terms{by: by, now: s.now(), ttl: ttl}
+	return terms{by: by, now: s.now(), ttl: ttl, place: s.Ports != nil}
 }
 
 func (s *Server) listHosts(w http.ResponseWriter, _ *http.Request) error {

@@ -108,7 +108,7 @@ type stream struct {
 
 // appearance is what readers of the stream see of a host; comparable.
 type appearance struct {
-	name, role, platform, held, address, node string
+	name, role, platform, held, address, node, port string
 	state                                     host.State
 	since                                     time.Time
 	progress                                  host.Progress
@@ -117,7 +117,7 @@ type appearance struct {
 
 func appearanceOf(h host.Host) appearance {
 	a := appearance{
-		name: h.Name, role: h.Role, platform: h.Platform, held: h.Held, address: h.Address.String(), node: h.Node,
+		name: h.Name, role: h.Role, platform: h.Platform, held: h.Held, address: h.Address.String(), node: h.Node, port: h.Port,
 		state: h.State, since: h.Since, progress: h.Progress,
 	}
 	if h.Failure != nil {

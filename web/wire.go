@@ -9,9 +9,14 @@ import (
 // Enroll asks to admit a machine. Name is required. MAC and Role may be left
 // out where the configuration's hosts section has them; MAC also when exactly
 // one machine is Seen.
+//
+// With Port and without anything that says which machine is meant, the next one
+// on that port is: see host.Admission. Name may then be left out, too, and is the
+// port's. For a machine that is known, Port says that it belongs there.
 type Enroll struct {
 	Name string   `json:"name"`
 	MAC  host.MAC `json:"mac,omitzero"`
+	Port string   `json:"port,omitempty"`
 	Role string   `json:"role,omitempty"`
 	// Disk is the serial of the disk to install on, or both of a mirror with a
 	// comma between. Naming it here, and only here, also allows a foreign RAID,
@@ -32,9 +37,12 @@ type Reinstall struct {
 }
 
 // Result is the host after a request, and whether the request changed it.
+// Instead of the host it is a standing admission, when that is what was made or
+// cancelled.
 type Result struct {
-	Host    host.Host `json:"host"`
-	Changed bool      `json:"changed"`
+	Host      host.Host       `json:"host,omitzero"`
+	Admission *host.Admission `json:"admission,omitempty"`
+	Changed   bool            `json:"changed"`
 }
 
 // Query selects events. The zero value selects all of them.
@@ -98,6 +106,7 @@ const (
 	pathAgain   = "/v1/hosts/{ref}/reinstall"
 	pathRetire  = "/v1/hosts/{ref}/retire"
 	pathEvents  = "/v1/events"
+	pathStands  = "/v1/admissions"
 	pathImages  = "/v1/images"
 	pathStatus  = "/v1/status"
 	pathVersion = "/v1/version"

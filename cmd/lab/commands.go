@@ -78,7 +78,7 @@ func up(f *rackFlags) *cobra.Command {
 				return err
 			}
 			r.WithUpstream = upstream
-			if err := r.Serve(cmd.Context(), programs, config); err != nil {
+			if err := r.Serve(cmd.Context(), programs, config, cmd.ErrOrStderr()); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), `rack %[1]s is up; its files are in %[2]s

@@ -24,6 +24,7 @@ the router goes back to what it was, or is what was planned; which of the two, s
   provision router apply                        # change it; goes back by itself when a check fails
   provision router apply --confirm-within 10m   # and goes back unless you confirm it in time
   provision router confirm
+  provision router bootstrap                    # take over a router that was just installed
   provision router status                       # pending, last commit, what was changed by hand`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -34,7 +35,7 @@ the router goes back to what it was, or is what was planned; which of the two, s
 		},
 	}
 	cmd.AddCommand(
-		newRouterPlan(a), newRouterApply(a), newRouterConfirm(a), newRouterRollback(a),
+		newRouterBootstrap(a), newRouterPlan(a), newRouterApply(a), newRouterConfirm(a), newRouterRollback(a),
 		newRouterStatus(a), newRouterHistory(a),
 	)
 	return cmd

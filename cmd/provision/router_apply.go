@@ -46,8 +46,8 @@ apply the same again meanwhile makes it wait for that long from then on.
 			return usagef("--confirm-within %s: want at least 1s", req.ConfirmWithin)
 		}
 		if !yes {
-			agreed, err := a.agreeToPlan(cmd.Context(), req.PlanRouter)
-			if err != nil || !agreed {
+			var err error
+			if req.Seen, err = a.agreeToPlan(cmd.Context(), req.PlanRouter); err != nil || req.Seen == "" {
 				return err
 			}
 		}
@@ -59,30 +59,31 @@ apply the same again meanwhile makes it wait for that long from then on.
 	return cmd
 }
 
-// agreeToPlan shows the plan and asks for it. An empty or refused one needs no
-// question: the daemon has the last word on either.
-func (a *app) agreeToPlan(ctx context.Context, req web.PlanRouter) (bool, error) {
+// agreeToPlan shows the plan and asks for it. It returns the fingerprint of what
+// was agreed to, so that nothing else is applied; nothing when there is nothing
+// to do.
+func (a *app) agreeToPlan(ctx context.Context, req web.PlanRouter) (string, error) {
 	plan, err := a.client().PlanRouter(ctx, req)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	fmt.Fprint(a.err, plan.Text(bool(a.err.paint)))
 	if err := plan.Err(); err != nil {
-		return false, &silent{&web.Error{Code: web.CodeConflict, Message: err.Error()}}
+		return "", &silent{&web.Error{Code: web.CodeConflict, Message: err.Error()}}
 	}
 	if plan.Empty() {
-		return false, nil
+		return "", nil
 	}
 	fmt.Fprint(a.err, "Change the router? It goes back by itself when a check fails. [y/N] ")
 	answer, err := bufio.NewReader(io.LimitReader(a.in, 1<<10)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
-		return false, err
+		return "", err
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
-		return true, nil
+		return plan.Fingerprint(), nil
 	}
-	return false, usagef("not agreed to, nothing was changed; answer y, or give --yes")
+	return "", usagef("not agreed to, nothing was changed; answer y, or give --yes")
 }
 
 func newRouterConfirm(a *app) *cobra.Command {

@@ -21,7 +21,8 @@ import (
 // may have to move a cable.
 const DefaultWithin = 10 * time.Minute
 
-// quick bounds the look whether the router is at its production address already.
+// quick bounds the look whether a router that is known already is still at its
+// bootstrap address.
 const quick = 3 * time.Second
 
 // Takeover leads one router from the state that Script leaves it in to the
@@ -43,6 +44,11 @@ type Takeover struct {
 
 	// SkipBGP does not wait for BGP sessions in the end.
 	SkipBGP bool
+
+	// Device is the router at its production address, for the last commit to
+	// take its turn with whoever else changes it there; one of its own when nil.
+	// It must know the pin that is kept in Dir.
+	Device *ros.Device
 
 	Source netip.Addr    // optional: our address in sessions to the production address
 	Within time.Duration // 0 means DefaultWithin
@@ -70,23 +76,21 @@ func (t *Takeover) Run(ctx context.Context, tell func(commit.Step)) (commit.Comm
 	if err != nil {
 		return commit.Commit{}, err
 	}
-	if !pin.IsZero() {
-		switch err := t.try(ctx, t.production(pin, quick)); {
-		case err == nil:
-			return t.finish(ctx, pin, tell)
-		case !away(err):
+	switch entered, err := t.enter(ctx, pin, tell); {
+	case err == nil:
+		pin = entered
+		if done, err := t.begin(ctx, pin, tell); err != nil {
+			return done, err
+		}
+		if err := t.prove(ctx, pin, tell); err != nil {
 			return commit.Commit{}, err
 		}
-	}
-	if pin, err = t.enter(ctx, pin, tell); err != nil {
+	case pin.IsZero() || !away(err):
 		return commit.Commit{}, err
-	}
-	first, err := t.begin(ctx, pin, tell)
-	if err != nil {
-		return first, err
-	}
-	if err := t.prove(ctx, pin, tell); err != nil {
-		return first, err
+	default: // an earlier run may have come to the end of the way in
+		if other := t.try(ctx, t.production(pin)); other != nil {
+			return commit.Commit{}, fmt.Errorf("%w; and at its production address: %w", err, other)
+		}
 	}
 	return t.finish(ctx, pin, tell)
 }
@@ -109,6 +113,9 @@ func (t *Takeover) known() (ros.Pin, error) {
 func (t *Takeover) enter(ctx context.Context, pin ros.Pin, tell func(commit.Step)) (ros.Pin, error) {
 	d := t.bootstrap(pin)
 	tell(commit.Step{Text: "looking for the router at " + d.Address})
+	if !pin.IsZero() {
+		d.Timeout = quick
+	}
 	d.TrustFirst = func(shown ros.Pin) error {
 		if t.Trust == nil {
 			return errors.New("it is not known, and nobody can be asked: name it, as the router shows it in /certificate/print")
@@ -152,7 +159,7 @@ func (t *Takeover) admitting() router.Config {
 
 // prove waits for a new session on the production address.
 func (t *Takeover) prove(ctx context.Context, pin ros.Pin, tell func(commit.Step)) error {
-	d := t.production(pin, ros.DefaultTimeout)
+	d := t.production(pin)
 	within := cmp.Or(t.Within, DefaultWithin)
 	for until := t.now().Add(within); ; {
 		err := t.try(ctx, d)
@@ -181,7 +188,10 @@ func (t *Takeover) finish(ctx context.Context, pin ros.Pin, tell func(commit.Ste
 		return commit.Commit{}, err
 	}
 	tell(commit.Step{Text: "last commit, from the production address"})
-	c := t.committer(t.production(pin, ros.DefaultTimeout), t.Config)
+	c := t.committer(t.production(pin), t.Config)
+	if t.Device != nil {
+		c.Device = t.Device
+	}
 	done, err := c.Apply(ctx, commit.Options{By: t.By, SkipBGP: t.SkipBGP}, tell)
 	if err != nil {
 		return done, fmt.Errorf("last commit, from the production address: %w", err)
@@ -208,8 +218,8 @@ func (t *Takeover) bootstrap(pin ros.Pin) ros.Dialer {
 	}
 }
 
-func (t *Takeover) production(pin ros.Pin, timeout time.Duration) ros.Dialer {
-	return ros.Dialer{Address: t.Config.HostPort(), Source: t.Source, User: t.Config.User, Refresh: t.password, Pin: pin, Timeout: timeout}
+func (t *Takeover) production(pin ros.Pin) ros.Dialer {
+	return ros.Dialer{Address: t.Config.HostPort(), Source: t.Source, User: t.Config.User, Refresh: t.password, Pin: pin}
 }
 
 func (t *Takeover) password(d *ros.Dialer) (err error) {

@@ -105,6 +105,9 @@ func (a *attempt) prepare(ctx context.Context, o Options) (prepared, error) {
 	if err := plan.Err(); err != nil {
 		return prepared{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	if o.Seen != "" && o.Seen != plan.Fingerprint() {
+		return prepared{}, fmt.Errorf("%w: the router or the configuration has changed since the plan was shown: look at the new one, and agree to that", ErrRefused)
+	}
 	began := a.now()
 	a.rec = &record{
 		Commit: Commit{ID: newID(began), By: o.By, Host: hostname(), Began: began, Summary: summary(plan), Outcome: Pending, Notes: plan.Warnings},
@@ -160,8 +163,10 @@ func (a *attempt) arm(ctx context.Context, o Options) error {
 }
 
 // change carries the plan out. It returns with the last transaction still in
-// safe mode.
-func (a *attempt) change(ctx context.Context) error {
+// safe mode. It looks at ctx between the calls only, because ending one would
+// end the session, and with it the way to go back at once.
+func (a *attempt) change(until context.Context) error {
+	ctx := context.WithoutCancel(until)
 	operations := a.rec.Plan.Operations
 	size := maxBatch
 	if a.batch > 0 {
@@ -183,6 +188,9 @@ func (a *attempt) change(ctx context.Context) error {
 			}
 		}
 		for i, o := range operations[begin:min(begin+size, len(operations))] {
+			if err := context.Cause(until); err != nil {
+				return err
+			}
 			a.tell(Step{Text: describe(o), Done: begin + i, Total: len(operations)})
 			if err := o.Apply(ctx, a.conn); err != nil {
 				return fmt.Errorf("operation %d of %d, %s: %w", begin+i+1, len(operations), describe(o), err)

@@ -64,12 +64,17 @@ type Options struct {
 
 	// SkipBGP does not wait for BGP sessions.
 	SkipBGP bool
+
+	// Seen is the fingerprint of the plan that By has agreed to: another one is
+	// refused. Empty agrees to any.
+	Seen string
 }
 
 // Step is progress, for people.
 type Step struct {
-	Text        string
-	Done, Total int // operations; both 0 in steps that have none
+	Text  string `json:"text"`
+	Done  int    `json:"done,omitempty"` // operations; this and Total are 0 in steps that have none
+	Total int    `json:"total,omitempty"`
 }
 
 // Plan says what Apply would do.
