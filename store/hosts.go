@@ -178,7 +178,7 @@ func (s *Store) checkName(old, h host.Host) error {
 	}
 	for _, a := range s.latestAdmissions() {
 		if a.Name == h.Name {
-			return taken("the machine awaited on port " + a.Port)
+			return taken("the machine awaited on port " + a.Port + ", which provision retire " + a.Name + " cancels,")
 		}
 	}
 	for _, b := range []*batch{s.pending, s.inflight} {

@@ -53,6 +53,7 @@ type Server struct {
 
 	Packages Packages      // nil where there is no mirror
 	Router   Router        // nil where none is configured
+	Ports    Ports         // of the router, nil with it
 	Roles    []string      // that a host may have
 	Known    []Known       // from the configuration
 	GrantTTL time.Duration // how long a grant stays open; zero means a day

@@ -109,10 +109,10 @@ type stream struct {
 // appearance is what readers of the stream see of a host; comparable.
 type appearance struct {
 	name, role, platform, held, address, node, port string
-	state                                     host.State
-	since                                     time.Time
-	progress                                  host.Progress
-	failure                                   host.Failure
+	state                                           host.State
+	since                                           time.Time
+	progress                                        host.Progress
+	failure                                         host.Failure
 }
 
 func appearanceOf(h host.Host) appearance {
