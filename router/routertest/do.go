@@ -121,7 +121,7 @@ func (r *Router) do(s *session, menu, verb string, args []arg) ([]record, error)
 	if err := c.know(r.params(menu, verb)); err != nil {
 		return nil, err
 	}
-	if menu == "/interface" && (!v.reads || verb == "get") {
+	if menu == "/interface" && !v.reads {
 		return r.onEachInterface(c)
 	}
 	return v.run(r, c)

@@ -72,15 +72,12 @@ func (r *Router) onEachInterface(c *call) ([]record, error) {
 	if !ok {
 		text, ok = c.get("numbers")
 	}
-	if number, has := c.get("number"); has {
-		text, ok = number, true
-	}
 	if !ok {
 		return nil, trap(categoryMissing, "missing =.id=")
 	}
 	var rest []arg
 	for _, a := range c.args {
-		if a.name != ".id" && a.name != "numbers" && a.name != "number" {
+		if a.name != ".id" && a.name != "numbers" {
 			rest = append(rest, a)
 		}
 	}

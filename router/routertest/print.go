@@ -119,6 +119,10 @@ func (r *Router) get(c *call) ([]record, error) {
 		return nil, errNoItem
 	}
 	rec := r.show(c.table, rows[0])
+	if c.menu == "/interface" {
+		i, _ := r.interfaceByID(formatID(rows[0].id))
+		rec = r.showInterface(i)
+	}
 	name, ok := c.get("value-name")
 	if !ok {
 		var pairs []string

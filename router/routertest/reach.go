@@ -14,6 +14,18 @@ type packet struct {
 	in       string // reference of the interface that it comes in by
 }
 
+// Reachable tells whether a client gets to api-ssl on an address of the router:
+// Config.Client, or anybody when that is none.
+func (r *Router) Reachable(address string) bool {
+	to, err := netip.ParseAddr(address)
+	if err != nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reachable(r.config.Client, to, r.servicePort("api-ssl"))
+}
+
 // reachable tells whether a new connection from a client gets to the router's
 // own address and TCP port: through an enabled port, the bridge and its VLAN
 // filtering, the VLAN interface, the address, and the input firewall.

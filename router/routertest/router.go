@@ -112,9 +112,9 @@ func (r *Router) reset() {
 	r.history = nil
 	r.dynamics.forget()
 	r.factory()
-	r.fresh = newTables(r.version)
+	r.fresh = map[string]*table{}
 	for path, t := range r.tables {
-		r.fresh[path].rows = slices.Clone(t.rows)
+		r.fresh[path] = &table{menu: t.menu, rows: slices.Clone(t.rows)}
 	}
 	r.derive()
 }

@@ -80,6 +80,14 @@ func (r *Router) targets(c *call) ([]*row, error) {
 
 // lookUp finds a row by its id or name; nil without one.
 func (r *Router) lookUp(t *table, name string) *row {
+	if t.path == "/interface" {
+		ref, err := refKind{[]string{t.path}}.parse(r, "interface", name)
+		if err != nil {
+			return nil
+		}
+		i, _ := r.interfaceByID(ref)
+		return i.row
+	}
 	if id, ok := parseID(name); ok {
 		found, _ := t.find(id)
 		return found
