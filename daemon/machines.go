@@ -21,6 +21,7 @@ type machines struct {
 	dropped atomic.Uint64 // notices, because the disk was slower than they came
 	now     func() time.Time
 	log     *slog.Logger
+	loads   *loading // nil where no port follows its host
 }
 
 func newMachines(st *store.Store, configured []Host, log *slog.Logger) *machines {
@@ -48,9 +49,14 @@ func (m *machines) Saw(c boot.Client, addr netip.Addr) {
 		if _, err := m.store.Host(c.MAC); err != nil {
 			return
 		}
+	} else if m.loads != nil {
+		m.loads.begin(c.MAC)
 	}
 	m.store.Saw(store.Sighting{MAC: c.MAC, UUID: c.UUID, Platform: string(c.Platform), Address: addr, Time: m.now()})
 }
+
+// name is what the configuration calls a machine; empty when it does not.
+func (m *machines) name(mac host.MAC) string { return m.known[mac].Name }
 
 // Notice queues an event.
 func (m *machines) Notice(mac host.MAC, text string) {

@@ -155,7 +155,10 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 		if d.router, err = openRouter(cfg, part("router")); err != nil {
 			return nil, err
 		}
-		d.web.Router, d.enroll.Ports = d.router, d.router.ports
+		d.web.Router, d.web.Ports, d.enroll.Ports = d.router, d.router.ports, d.router.ports
+		d.machines.loads = &loading{now: time.Now}
+		d.enroll.Known, d.enroll.Loading = d.machines.name, d.machines.loads.is
+		boots.Confirm, boots.Told = d.enroll.Confirm, d.machines.loads.end
 	}
 	return d, nil
 }

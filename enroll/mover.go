@@ -48,6 +48,8 @@ const (
 	// so that a rack which is switched on at once costs the router no more than
 	// one machine.
 	lookPause = time.Second
+	// loadPause is the time between two questions whether a machine has loaded.
+	loadPause = 100 * time.Millisecond
 	// patience is how long a stranger is watched for a standing admission that it
 	// does not fit yet, as while the router still knows who was there before.
 	patience = 15 * time.Minute
@@ -68,9 +70,12 @@ func (m *mover) run(ctx context.Context) {
 			m.look(ctx, hosts, now)
 			hosts = m.Store.Hosts()
 		}
-		m.begin(ctx, hosts)
+		soon := m.begin(ctx, hosts)
 		if !sleep(ctx, pause) {
 			return
+		}
+		if soon && sleep(ctx, loadPause) {
+			continue
 		}
 		select {
 		case <-changed:

@@ -29,13 +29,18 @@ func due(h host.Host) (port string, stage host.Stage, ok bool) {
 	return "", "", false
 }
 
-// begin starts every move that is due. A port is moved for one host at a time.
-func (m *mover) begin(ctx context.Context, hosts []host.Host) {
+// begin starts every move that is due. A port is moved for one host at a time. It
+// reports whether a move waits for a machine that is loading.
+func (m *mover) begin(ctx context.Context, hosts []host.Host) (soon bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, h := range hosts {
 		port, stage, ok := due(h)
-		if !ok || h.State == host.Admitted && m.Loading != nil && m.Loading(h.MAC) {
+		if !ok {
+			continue
+		}
+		if h.State == host.Admitted && m.Loading != nil && m.Loading(h.MAC) {
+			soon = true
 			continue
 		}
 		touched := []string{port}
@@ -50,6 +55,7 @@ func (m *mover) begin(ctx context.Context, hosts []host.Host) {
 		}
 		m.all.Go(func() { m.follow(ctx, h, port, stage, touched) })
 	}
+	return soon
 }
 
 // moveWithin bounds one attempt, with its wait for others that change the router:

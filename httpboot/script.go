@@ -220,5 +220,8 @@ func (s *Server) sendScript(w http.ResponseWriter, t *template.Template, mac hos
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	_, err = w.Write(b)
+	if s.Told != nil {
+		s.Told(mac)
+	}
 	return err
 }

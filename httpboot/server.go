@@ -48,7 +48,7 @@ type Kit struct {
 // ErrAssembling is what Kit wraps while the installer's files are being made.
 var ErrAssembling = errors.New("the installer image is being assembled")
 
-// Server answers machines. Every field but Targets, Autoinstall, Confirm and Linger must be set
+// Server answers machines. Every field but Targets, Autoinstall, Confirm, Told and Linger must be set
 // before Plain or Secure is called.
 type Server struct {
 	Hosts      Hosts
@@ -80,6 +80,8 @@ type Server struct {
 	// Confirm is asked right before the grant of h is burned. An error that wraps
 	// host.ErrGrant refuses it; any other has the machine ask again. It may be nil.
 	Confirm func(ctx context.Context, h host.Host) error
+	// Told is called with every machine that gets a boot script. It may be nil.
+	Told func(host.MAC)
 	// Files are what an enrolled host needs beside its certificate.
 	Files func(h host.Host) ([]installer.File, error)
 
