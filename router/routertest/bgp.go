@@ -130,7 +130,7 @@ func (r *Router) sessionFields(connection *row, local string, p *peer) map[strin
 
 // showPeer adds how long a session has been up.
 func (r *Router) showPeer(one *row, rec record) {
-	if up, err := time.Parse(timeForm, one.fields["last-started"]); err == nil {
+	if up, err := time.Parse(stamp, one.fields["last-started"]); err == nil {
 		rec["uptime"] = formatDuration(r.clock.Now().Sub(up).Truncate(time.Second))
 	}
 }

@@ -19,12 +19,12 @@ type Clock struct {
 }
 
 // NewClock returns a clock that stands at now.
-func NewClock(now time.Time) *Clock { return &Clock{now: now} }
+func NewClock(now time.Time) *Clock { return &Clock{now: now.UTC()} }
 
-// Now returns the time that it is on the router.
+// Now returns the time that it is on the router, whose zone is UTC.
 func (c *Clock) Now() time.Time {
 	if c == nil {
-		return time.Now()
+		return time.Now().UTC()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

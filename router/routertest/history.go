@@ -5,13 +5,6 @@ import (
 	"strconv"
 )
 
-// Forms in which the router writes instants.
-const (
-	dateForm  = "2006-01-02"
-	clockTime = "15:04:05"
-	timeForm  = dateForm + " " + clockTime
-)
-
 func historyCommands() map[string]command {
 	return map[string]command{
 		"/system/history/print": {params: printParams, needs: "read", run: (*Router).printHistory},

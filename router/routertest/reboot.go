@@ -17,10 +17,6 @@ func rebootCommands() map[string]command {
 // only in its memory is gone: history, the log, safe mode. Changes that floated
 // in safe mode stay. [?]
 func (r *Router) reboot() {
-	for c := range r.conns {
-		c.cut = true
-		c.end()
-	}
 	r.sessions = map[*session]bool{}
 	r.history = nil
 	r.tables["/log"].rows = nil
@@ -33,10 +29,14 @@ func (r *Router) reboot() {
 		r.derive()
 		r.followAll()
 	})
+	for c := range r.conns { // last: whoever hears of it may advance the clock at once
+		c.cut = true
+		c.end()
+	}
 }
 
 // backup is what /system/backup/save has kept: the rows as they were, which
-// are never altered, and the keys of certificates, which are in no row.
+// are never altered. The keys of certificates stay with the router, by row.
 type backup struct {
 	tables   map[string][]*row
 	password string

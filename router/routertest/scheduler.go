@@ -64,7 +64,7 @@ func (r *Router) nextRun(one *row, now time.Time) time.Time {
 		start = r.started.Add(startupDelay + interval)
 	} else {
 		var err error
-		start, err = time.Parse(timeForm, one.fields["start-date"]+" "+one.fields["start-time"])
+		start, err = time.Parse(stamp, one.fields["start-date"]+" "+one.fields["start-time"])
 		if err != nil {
 			return time.Time{}
 		}
