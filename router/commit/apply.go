@@ -103,7 +103,7 @@ func (a *attempt) prepare(ctx context.Context, o Options) (prepared, error) {
 	in := a.Inputs()
 	plan := a.Config.Plan(in, state, o.Options)
 	if err := plan.Err(); err != nil {
-		return prepared{}, fmt.Errorf("%w: %w", ErrRefused, err)
+		return prepared{}, err
 	}
 	if o.Seen != "" && o.Seen != plan.Fingerprint() {
 		return prepared{}, fmt.Errorf("%w: the router or the configuration has changed since the plan was shown: look at the new one, and agree to that", ErrRefused)

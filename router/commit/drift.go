@@ -21,7 +21,8 @@ import (
 // the router cannot be read is part of the answer; the error is of our disk.
 func (c *Committer) Status(ctx context.Context) (Status, error) {
 	s := Status{Router: c.Device.Dialer.Address}
-	if c.busy.Load() == 0 {
+	busy := c.busy.Load() > 0 // then what differs is of the commit's making
+	if !busy {
 		if err := c.look(ctx); err != nil {
 			s.Error = err.Error()
 		}
@@ -44,7 +45,10 @@ func (c *Committer) Status(ctx context.Context) (Status, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.Read, s.Drift = c.seen.at, c.seen.drift
+	s.Read = c.seen.at
+	if !busy {
+		s.Drift = c.seen.drift
+	}
 	return s, nil
 }
 

@@ -4,14 +4,15 @@ import (
 	"errors"
 	"fmt"
 
+	"provision.internal/router"
 	"provision.internal/router/ros"
 )
 
 // What a commit can end with. The errors of package ros (ErrLogin, ErrPin,
 // ErrTLS, ErrNoRoute) come through, with what to do about them.
 var (
-	// ErrRefused: the plan is one that must not be applied.
-	ErrRefused = errors.New("the plan is refused")
+	// ErrRefused: the plan is one that must not be applied; its Refusals say why.
+	ErrRefused = router.ErrRefused
 
 	// ErrVersion: this RouterOS is too old for safe mode over the API.
 	ErrVersion = errors.New("this RouterOS is too old")

@@ -20,7 +20,7 @@ const (
 	// real time, because a process is about to end.
 	grace = 30 * time.Second
 
-	firstRetry, lastRetry = time.Second, 10 * time.Second
+	firstRetry, lastRetry = time.Second, 30 * time.Second
 
 	// perOperation is added to the time that a call may take while the router
 	// runs the inverse.
