@@ -16,7 +16,7 @@ const filtering = "vlan-filtering"
 func (p *planner) emit() {
 	sequences := map[*table]*sequence{}
 	for _, t := range p.tables {
-		if t.m.ordered {
+		if t.m.placed {
 			sequences[t] = newSequence(t)
 		}
 	}
@@ -48,8 +48,25 @@ func (p *planner) remove(t *table, early bool, seq *sequence) {
 		if seq != nil {
 			op.Back = seq.remove(op.ID)
 		}
+		t.rows = slices.DeleteFunc(slices.Clone(t.rows), func(row ros.Row) bool { return row[".id"] == op.ID })
+		op.Twins = op.twins(t)
 		p.plan.Operations = append(p.plan.Operations, op)
 	}
+}
+
+// twins counts the rows left that Inverse takes for the removed one.
+func (o Operation) twins(t *table) int {
+	like, n := o.likeness(t.m), 0
+	for _, row := range t.rows {
+		alike := true
+		for name, value := range like {
+			alike = alike && spelled(t.m.path, name, row[name]) == value
+		}
+		if alike {
+			n++
+		}
+	}
+	return n
 }
 
 // kept is what is needed to make a row again.
@@ -57,7 +74,7 @@ func (m *menu) kept(row ros.Row) ros.Row {
 	fields := ros.Row{}
 	for _, name := range slices.Concat(m.props, restored[m.path], []string{"comment", "name", "disabled"}) {
 		if v := row[name]; v != "" {
-			fields[name] = canonical(m.path, name, v)
+			fields[name] = spelled(m.path, name, v)
 		}
 	}
 	return fields
@@ -66,9 +83,10 @@ func (m *menu) kept(row ros.Row) ros.Row {
 // change adds and sets rows, and in ordered menus puts them in their places.
 func (t *table) change(seq *sequence) []Operation {
 	var ops []Operation
-	var places []string
-	if seq != nil {
+	places := make([]string, len(t.want))
+	if t.m.ordered {
 		places = seq.anchors(t)
+		ops = seq.moves(t, places)
 	}
 	for i, w := range t.want {
 		if w.held {
@@ -81,8 +99,8 @@ func (t *table) change(seq *sequence) []Operation {
 		if w.have == nil && t.m.mark != single {
 			op.Kind, op.After = Add, w.want.fresh(t.m)
 			if seq != nil {
-				op.Place, op.Next = places[i], seq.nameOf(places[i])
-				seq.insert("+"+op.Key, Reference{Key: op.Key}, op.Place)
+				op.Place, op.Next = places[i], seq.names[places[i]]
+				seq.add(op.Key, op.Place)
 			}
 			ops = append(ops, op)
 			continue
@@ -92,13 +110,7 @@ func (t *table) change(seq *sequence) []Operation {
 			op.ID = ""
 		}
 		if before, after := w.changes(t.m); len(after) > 0 {
-			set := op
-			set.Kind, set.Before, set.After = Set, before, after
-			ops = append(ops, set)
-		}
-		if seq != nil && places[i] != stays {
-			op.Kind, op.Place, op.Next = Move, places[i], seq.nameOf(places[i])
-			op.Back = seq.move(op.ID, op.Place)
+			op.Kind, op.Before, op.After = Set, before, after
 			ops = append(ops, op)
 		}
 	}

@@ -30,14 +30,16 @@ type menu struct {
 	mark  mark
 	props []string // that are read, beside .id and what the mark is in
 
-	// unique are properties of which the router lets no two rows have the same.
-	// Rows of ours are known again by them too, in this order, before the mark.
+	// unique are properties of which no two rows should have the same, and mostly
+	// the router sees to it. Rows of ours are known again by them too, in this
+	// order, before the mark.
 	unique [][]string
 	label  []string // properties that name a row for people, the first that is set
 
 	unset []string // properties whose absence is another thing than an empty value
 
-	ordered  bool // rows are taken in order, within each chain
+	ordered  bool // rows are taken in order, within each chain: ours are kept in theirs
+	placed   bool // rows have an order, which an inverse restores
 	dynamic  bool // the router makes rows of its own here
 	disables bool // a row can be disabled, which counts as a difference
 
@@ -51,13 +53,13 @@ var menus = []menu{
 	{path: "/interface/bridge", props: words("name frame-types ingress-filtering vlan-filtering"),
 		unique: [][]string{{"name"}}, label: words("name"), disables: true},
 	{path: "/interface/bridge/port", props: words("bridge interface pvid frame-types ingress-filtering edge"),
-		unique: [][]string{{"interface"}}, label: words("interface"), dynamic: true, disables: true},
+		unique: [][]string{{"interface"}}, label: words("interface"), placed: true, dynamic: true, disables: true},
 	{path: "/interface/bridge/vlan", props: words("bridge vlan-ids tagged untagged"),
 		unique: [][]string{{"bridge", "vlan-ids"}}, label: words("vlan-ids"), dynamic: true, disables: true},
 	{path: "/interface/vlan", props: words("name interface vlan-id"),
 		unique: [][]string{{"name"}, {"interface", "vlan-id"}}, label: words("name"), disables: true},
 	{path: "/ip/address", props: words("address interface"),
-		unique: [][]string{{"address"}}, label: words("address"), dynamic: true, disables: true},
+		unique: [][]string{{"address", "interface"}, {"address"}}, label: words("address"), dynamic: true, disables: true},
 	{path: "/ip/dhcp-client", props: words("interface"),
 		unique: [][]string{{"interface"}}, label: words("interface"), dynamic: true, disables: true},
 	{path: "/ip/route", props: words("dst-address gateway"),
@@ -79,15 +81,15 @@ var menus = []menu{
 		unique: [][]string{{"name"}}, label: words("name"), disables: true},
 	{path: "/ip/dns", mark: single, props: words("servers allow-remote-requests")},
 	{path: "/ip/dns/static", props: words("name type address cname"),
-		unique: [][]string{{"name", "address"}, {"name", "cname"}}, unset: words("address cname"), label: words("name regexp"), dynamic: true, disables: true},
+		unique: [][]string{{"name", "address"}, {"name", "cname"}}, unset: words("address cname"), label: words("name regexp"), placed: true, dynamic: true, disables: true},
 	{path: "/system/ntp/client", mark: single, props: words("enabled servers")},
 	{path: "/routing/bgp/instance", props: words("name as router-id"),
 		unique: [][]string{{"name"}}, label: words("name"), unset: words("router-id"), dynamic: true, disables: true, from: hasInstances},
 	{path: "/routing/bgp/connection", props: words("name instance as router-id remote.address remote.as local.role hold-time keepalive-time output.redistribute output.default-originate"),
 		unique: [][]string{{"name"}}, label: words("name"), unset: words("router-id hold-time keepalive-time output.redistribute output.default-originate"),
 		dynamic: true, disables: true},
-	{path: "/ip/firewall/filter", props: ruleProperties("reject-with"), label: words("comment"), unset: ruleMatchers, ordered: true, dynamic: true, disables: true},
-	{path: "/ip/firewall/nat", props: ruleProperties("to-addresses to-ports"), label: words("comment"), unset: ruleMatchers, ordered: true, dynamic: true, disables: true},
+	{path: "/ip/firewall/filter", props: ruleProperties("reject-with"), label: words("comment"), unset: ruleMatchers, ordered: true, placed: true, dynamic: true, disables: true},
+	{path: "/ip/firewall/nat", props: ruleProperties("to-addresses to-ports"), label: words("comment"), unset: ruleMatchers, ordered: true, placed: true, dynamic: true, disables: true},
 	// From 7.19 on connections are listed as dynamic rows.
 	{path: "/ip/service", mark: builtIn, props: words("name disabled address"), label: words("name"), dynamic: true},
 }

@@ -32,8 +32,14 @@ type Operation struct {
 	Place  string  `json:"place,omitempty"`  // in ordered menus: id of the row to stand before; empty for the end
 	Next   string  `json:"next,omitempty"`   // what people call that row
 
-	// Back is the row before which it stood, in ordered menus.
+	// Back is the row before which it stood, in menus with an order, and Was of a
+	// move where: rows go back from the last to the first.
 	Back Reference `json:"back,omitzero"`
+	Was  int       `json:"was,omitempty"`
+
+	// Twins are the rows that Inverse cannot tell from a removed one: it makes no
+	// more than there were.
+	Twins int `json:"twins,omitempty"`
 }
 
 // Reference is a row as Inverse finds it again: by our mark, or a foreign one

@@ -5,53 +5,50 @@ import "slices"
 // stays is the anchor of a row that need not move. It is no id.
 const stays = "="
 
-// sequence is an ordered menu while a plan is made: the ids in their order, of
-// rows that the plan adds their key after a plus sign.
+// sequence is a menu whose order counts, while a plan is made: the ids in their
+// order, of rows that the plan adds their key after a plus sign.
 type sequence struct {
-	ids  []string
-	refs map[string]Reference
+	ids   []string
+	refs  map[string]Reference
+	names map[string]string
 }
 
 func newSequence(t *table) *sequence {
-	s := &sequence{refs: map[string]Reference{}}
+	s := &sequence{refs: map[string]Reference{}, names: map[string]string{}}
 	for _, row := range t.rows {
 		id := row[".id"]
 		s.ids = append(s.ids, id)
-		ref := Reference{ID: id}
-		if key, ours := t.m.keyOf(row); ours {
-			ref.Key = key
+		s.refs[id] = Reference{ID: id}
+		s.names[id] = t.m.nameOf(row)
+	}
+	for _, g := range t.gone {
+		// It has another id when it is made again.
+		if g.key != "" {
+			s.refs[g.row[".id"]] = Reference{Key: g.key}
 		}
-		s.refs[id] = ref
 	}
 	return s
 }
 
-// nameOf is what people call a row: its key, or its id when it is foreign.
-func (s *sequence) nameOf(id string) string {
-	if key := s.refs[id].Key; key != "" {
-		return key
+// after is the row that follows the one with id.
+func (s *sequence) after(id string) Reference {
+	if i := slices.Index(s.ids, id); i+1 < len(s.ids) {
+		return s.refs[s.ids[i+1]]
 	}
-	return id
-}
-
-// after is the row that follows the one at i.
-func (s *sequence) after(i int) Reference {
-	if i+1 >= len(s.ids) {
-		return Reference{}
-	}
-	return s.refs[s.ids[i+1]]
+	return Reference{}
 }
 
 // remove takes id out and returns what followed it.
 func (s *sequence) remove(id string) Reference {
-	i := slices.Index(s.ids, id)
-	next := s.after(i)
-	s.ids = slices.Delete(s.ids, i, i+1)
+	next := s.after(id)
+	s.ids = slices.DeleteFunc(s.ids, func(other string) bool { return other == id })
 	return next
 }
 
-func (s *sequence) insert(id string, ref Reference, before string) {
-	s.refs[id] = ref
+// add puts a row that the plan adds before another.
+func (s *sequence) add(key, before string) {
+	id := "+" + key
+	s.refs[id], s.names[id] = Reference{Key: key}, key
 	at := slices.Index(s.ids, before)
 	if at < 0 {
 		at = len(s.ids)
@@ -59,18 +56,37 @@ func (s *sequence) insert(id string, ref Reference, before string) {
 	s.ids = slices.Insert(s.ids, at, id)
 }
 
-// move puts id before another and returns what followed it.
-func (s *sequence) move(id, before string) Reference {
-	ref := s.refs[id]
-	next := s.remove(id)
-	s.insert(id, ref, before)
-	return next
+// moves are the operations that bring the rows that are there into the order of
+// those that shall be.
+func (s *sequence) moves(t *table, places []string) []Operation {
+	var ops []Operation
+	before := slices.Clone(s.ids)
+	for i, w := range t.want {
+		if w.have == nil || places[i] == stays {
+			continue
+		}
+		id := w.have[".id"]
+		ops = append(ops, Operation{
+			Kind: Move, Menu: t.m.path, ID: id, Key: w.want.Key, Name: t.m.nameOf(t.m.marked(w.want.Key)),
+			Place: places[i], Next: s.names[places[i]],
+			Was: slices.Index(before, id), Back: (&sequence{ids: before, refs: s.refs}).after(id),
+		})
+	}
+	for _, op := range ops {
+		s.remove(op.ID)
+		at := slices.Index(s.ids, op.Place)
+		if at < 0 {
+			at = len(s.ids)
+		}
+		s.ids = slices.Insert(s.ids, at, op.ID)
+	}
+	return ops
 }
 
 // anchors says for each row that shall be before which row of the router it is
 // put, "" for the end, or that it stays. As few as possible move: in each chain
-// the longest run of rows that stand in the right order stays, and the others are
-// put before the next of them.
+// the longest run of rows that stand in the right order stays, the others are put
+// before the next of them. New rows come when that is done, before the next that is there.
 func (s *sequence) anchors(t *table) []string {
 	places := make([]string, len(t.want))
 	for at := 0; at < len(t.want); {
@@ -93,13 +109,18 @@ func (s *sequence) anchorChain(want []pair, places []string) {
 		}
 	}
 	keep := longestRun(positions)
-	anchor := ""
+	kept, there := "", ""
 	for i := len(want) - 1; i >= 0; i-- {
-		if keep[i] {
-			places[i], anchor = stays, want[i].have[".id"]
-		} else {
-			places[i] = anchor
+		switch {
+		case want[i].have == nil:
+			places[i] = there
+			continue
+		case keep[i]:
+			places[i], kept = stays, want[i].have[".id"]
+		default:
+			places[i] = kept
 		}
+		there = want[i].have[".id"]
 	}
 }
 

@@ -152,8 +152,16 @@ func (p *planner) leftOver(t *table, row ros.Row) {
 			continue
 		}
 		f.Conflict = w.want.Key
-		p.refuse("%s %s is there and not ours, and has the same %s as %s of the configuration: --adopt %s takes it over as it is and changes what differs, --prune %[5]s removes it first",
-			m.path, f.Name, strings.Join(props, " and "), w.want.Key, m.path+"/"+f.Name)
+		if w.have != nil && m.equal(props, w.want.Fields, w.have) { // the router bears both
+			p.warn("%s %s is not ours, and has the same %s as %s of the configuration: --prune %[1]s/%[2]s removes it", m.path, f.Name, strings.Join(props, " and "), w.want.Key)
+			break
+		}
+		adopt := fmt.Sprintf("--adopt %s/%s takes it over as it is and changes what differs, ", m.path, f.Name)
+		if w.have != nil {
+			adopt = "" // another row has been taken for it already
+		}
+		p.refuse("%s %s is there and not ours, and has the same %s as %s of the configuration: %s--prune %[1]s/%[2]s removes it first",
+			m.path, f.Name, strings.Join(props, " and "), w.want.Key, adopt)
 		break
 	}
 	p.plan.Foreign = append(p.plan.Foreign, f)
@@ -164,7 +172,7 @@ func (m *menu) shown(row ros.Row) ros.Row {
 	fields := ros.Row{}
 	for _, name := range append(slices.Clone(m.props), "comment") {
 		if v := row[name]; v != "" {
-			fields[name] = canonical(m.path, name, v)
+			fields[name] = spelled(m.path, name, v)
 		}
 	}
 	return fields
@@ -198,7 +206,7 @@ func (p *planner) compareBuiltIn(t *table) {
 func (w pair) changes(m *menu) (before, after ros.Row) {
 	before, after = ros.Row{}, ros.Row{}
 	differs := func(name, value string) {
-		before[name], after[name] = canonical(m.path, name, w.have[name]), value
+		before[name], after[name] = spelled(m.path, name, w.have[name]), value
 	}
 	for name, value := range w.want.Fields {
 		if !same(m.path, name, w.have[name], value) {

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -14,12 +15,29 @@ import (
 // ends no other.
 func (p Plan) Inverse() string {
 	var b strings.Builder
-	for _, op := range slices.Backward(p.Operations) {
+	for _, op := range backwards(p.Operations) {
 		for _, statement := range op.inverse() {
 			b.WriteString(":do { " + statement + " } on-error={}\n")
 		}
 	}
 	return b.String()
+}
+
+// backwards is the order of an inverse. Moves that follow each other go from the
+// last place to the first: then what each is put before is in its place already,
+// whatever of the moves has been done.
+func backwards(ops []Operation) []Operation {
+	all := slices.Clone(ops)
+	slices.Reverse(all)
+	for at := 0; at < len(all); {
+		end := at + 1
+		for all[at].Kind == Move && end < len(all) && all[end].Kind == Move && all[end].Menu == all[at].Menu {
+			end++
+		}
+		slices.SortStableFunc(all[at:end], func(a, b Operation) int { return b.Was - a.Was })
+		at = end
+	}
+	return all
 }
 
 func (o Operation) inverse() []string {
@@ -61,11 +79,16 @@ func (o Operation) setBack(m *menu) []string {
 	var statements []string
 	fields := ros.Row{}
 	for _, name := range slices.Sorted(maps.Keys(o.Before)) {
-		if value := o.Before[name]; value != "" || !m.unsets(name) {
+		switch value := o.Before[name]; {
+		case value == "" && m.unsets(name):
+			statements = append(statements, o.Menu+" unset"+row+" value-name="+name)
+		case strings.HasPrefix(value, "*"):
+			// It refers to a row that is gone, which the router may refuse: that
+			// must not take the other fields along.
+			statements = append(statements, o.Menu+" set"+row+" "+pairs(ros.Row{name: value}, ""))
+		default:
 			fields[name] = value
-			continue
 		}
-		statements = append(statements, o.Menu+" unset"+row+" value-name="+name)
 	}
 	if len(fields) > 0 {
 		statements = append(statements, o.Menu+" set"+row+" "+pairs(fields, " "))
@@ -81,17 +104,24 @@ func (o Operation) addBack(m *menu) string {
 		// The next row may be gone as well: the end is then as near as it gets.
 		add = ":do { " + add + " place-before=" + next + " } on-error={ " + add + " }"
 	}
-	same := pairs(o.Before, " and ")
-	if o.Key != "" {
-		same = pairs(m.marked(o.Key), " and ")
-	} else if len(m.unique) > 0 {
-		known := ros.Row{}
-		for _, name := range m.unique[0] {
-			known[name] = o.Before[name]
-		}
-		same = pairs(known, " and ")
+	return fmt.Sprintf(":if ([:len [%[1]s find where .id=%[2]s]] = 0 and [:len [%[1]s find where %[3]s]] < %[4]d) do={ %[5]s }",
+		o.Menu, item(o.ID), pairs(o.likeness(m), " and "), o.Twins+1, add)
+}
+
+// likeness is by what a removed row is known after it has been made again, with
+// another id: its mark, what is unique of it, or all of it.
+func (o Operation) likeness(m *menu) ros.Row {
+	switch {
+	case o.Key != "":
+		return m.marked(o.Key)
+	case len(m.unique) == 0:
+		return o.Before
 	}
-	return ":if ([:len [" + o.Menu + " find where .id=" + item(o.ID) + "]] = 0 and [:len [" + o.Menu + " find where " + same + "]] = 0) do={ " + add + " }"
+	like := ros.Row{}
+	for _, name := range m.unique[0] {
+		like[name] = o.Before[name]
+	}
+	return like
 }
 
 // pairs are properties with their values, quoted.

@@ -94,6 +94,15 @@ func canonical(menu, property, value string) string {
 	return value
 }
 
+// spelled is a value of the router's as people see it and as it is given back:
+// canonical, but for the order of a list.
+func spelled(menu, property, value string) string {
+	if formOf(menu, property) == asSet {
+		return value
+	}
+	return canonical(menu, property, value)
+}
+
 // same reports whether two values of a property mean the same.
 func same(menu, property, a, b string) bool {
 	return a == b || canonical(menu, property, a) == canonical(menu, property, b)
