@@ -17,6 +17,7 @@ const (
 	waiting
 	overflowed
 	exhausted
+	behind
 	offers
 	acks
 	naks
@@ -50,6 +51,7 @@ var countNames = [counts]string{
 	waiting:        "parked_for_probe",        // answered once an address is verified
 	overflowed:     "dropped_too_many_parked", // more wait for a probe than are remembered
 	exhausted:      "dropped_pool_exhausted",  // no address left
+	behind:         "dropped_disk_behind",     // too many leases wait for the disk
 	offers:         "sent_offers",             // by a full server
 	acks:           "sent_acks",               // with a lease that is durable
 	naks:           "sent_naks",

@@ -114,8 +114,8 @@ func TestFirmware(t *testing.T) {
 			}
 			w.check(t, d)
 			d = h.handle(datagram{data: captured(t, name+"-request"), link: "srv", port: serverPort}, t0)
-			if d.what != acks || d.lease.Address != ip("10.50.0.102") || !d.saw {
-				t.Fatalf("REQUEST: %s with lease %+v, want an ACK for 10.50.0.102", countNames[d.what], d.lease)
+			if d.what != acks || d.addr != ip("10.50.0.102") || !d.saw {
+				t.Fatalf("REQUEST: %s for %s, want an ACK for 10.50.0.102", countNames[d.what], d.addr)
 			}
 			w.check(t, d)
 		})

@@ -49,7 +49,7 @@ type decision struct {
 	what   count
 	reply  []byte // nil: say nothing; begins with room for a frame's headers
 	to     destination
-	lease  host.Lease // with a valid Address: must be durable before the reply is sent
+	after  *promise // must be stored before the reply is sent
 	client boot.Client
 	saw    bool // tell Hosts about client and the reply's address
 	addr   netip.Addr
@@ -184,11 +184,12 @@ func (h *handler) grant(n *network, r *request, addr netip.Addr, named bool, now
 		}
 		return h.refuse(n, r)
 	}
-	d := h.reply(acks, n, r, reply{kind: dhcpv4.MessageTypeAck, address: addr, lease: n.table.lease}, now)
-	d.saw, d.addr = true, addr
-	if !b.reserved {
-		d.lease = host.Lease{MAC: r.mac, Address: addr, Expires: b.until}
+	after, ok := n.table.secure(b)
+	if !ok {
+		return drop(behind)
 	}
+	d := h.reply(acks, n, r, reply{kind: dhcpv4.MessageTypeAck, address: addr, lease: n.table.lease}, now)
+	d.saw, d.addr, d.after = true, addr, after
 	return d
 }
 
@@ -218,9 +219,6 @@ func (h *handler) decline(n *network, r *request, now time.Time) decision {
 		d.notice = fmt.Sprintf("declined %s, which another machine uses: find it by its ARP answer; the address rests until %s",
 			r.requested, b.until.UTC().Format(time.RFC3339))
 	}
-	if !b.reserved {
-		d.lease = host.Lease{MAC: r.mac, Address: r.requested, Expires: b.until, Declined: true}
-	}
 	return d
 }
 
@@ -231,11 +229,7 @@ func (h *handler) release(n *network, r *request, now time.Time) decision {
 	if !n.table.release(r.mac, bits(r.ciaddr)) {
 		return drop(silent)
 	}
-	d := decision{what: releases, client: r.client}
-	if _, reserved := n.table.reservedFor[bits(r.ciaddr)]; !reserved {
-		d.lease = host.Lease{MAC: r.mac, Address: r.ciaddr}
-	}
-	return d
+	return decision{what: releases, client: r.client}
 }
 
 // inform answers a client that has an address from elsewhere (RFC 2131 §4.3.5).

@@ -2,6 +2,7 @@ package dhcp
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ type desk struct {
 	t   *testing.T
 	net *network
 	now time.Time
+	put []host.Lease // what the last packet put into the ledger; it is stored at once
 }
 
 func newDesk(t *testing.T, change func(*Network), leases ...host.Lease) *desk {
@@ -42,9 +44,9 @@ func newDesk(t *testing.T, change func(*Network), leases ...host.Lease) *desk {
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	net := newNetwork(n, server, cfg)
+	net := newNetwork(n, server, cfg, &ledger{})
 	net.table.load(leases, t0)
-	d := &desk{&handler{networks: []*network{net}, hosts: &people{names: map[host.MAC]string{bob: "node-b"}}}, t, net, t0}
+	d := &desk{handler: &handler{networks: []*network{net}, hosts: &people{names: map[host.MAC]string{bob: "node-b"}}}, t: t, net: net, now: t0}
 	net.restock(t0)
 	return d
 }
@@ -83,6 +85,11 @@ func (d *desk) send(mac host.MAC, kind dhcpv4.MessageType, change ...func(*dhcpv
 func (d *desk) sendTo(port uint16, src string, data []byte) (decision, *dhcpv4.DHCPv4) {
 	d.t.Helper()
 	v := d.handle(datagram{data: data, link: "srv", src: netip.MustParseAddrPort(src), port: port}, d.now)
+	d.put = nil
+	if g := d.net.table.ledger.take(); g != nil {
+		d.put = g.leases
+		g.settle(stored)
+	}
 	if v.reply == nil {
 		return v, nil
 	}
@@ -119,7 +126,7 @@ func TestEveryMessage(t *testing.T) {
 		nak      = dhcpv4.MessageTypeNak
 		ack      = dhcpv4.MessageTypeAck
 	)
-	mine := host.Lease{MAC: alice, Address: ip("10.77.0.101"), Expires: t0.Add(time.Hour)}
+	mine := host.Lease{MAC: alice, Address: ip("10.77.0.101"), Expires: t0.Add(time.Minute)}
 	ended := host.Lease{MAC: alice, Address: ip("10.77.0.101"), Expires: t0.Add(-time.Hour)}
 	bobs := host.Lease{MAC: bob, Address: ip("10.77.0.102"), Expires: t0.Add(time.Hour)}
 	humble := func(n *Network) { n.Authoritative = false }
@@ -211,12 +218,17 @@ func TestEveryMessage(t *testing.T) {
 			if m != nil && tt.addr == "" && fromIP(m.YourIPAddr).IsValid() {
 				t.Errorf("address is %s, want none", m.YourIPAddr)
 			}
-			want := host.Lease{}
+			var want []host.Lease
 			if tt.stored != nil {
-				want = *tt.stored
+				want = []host.Lease{*tt.stored}
+			} else if tt.want == offers {
+				want = []host.Lease{{MAC: alice, Address: ip(tt.addr), Expires: t0.Add(offerTime + time.Hour)}}
 			}
-			if v.lease != want {
-				t.Errorf("lease to store is %+v, want %+v", v.lease, want)
+			if !slices.Equal(d.put, want) {
+				t.Errorf("put into the ledger: %+v, want %+v", d.put, want)
+			}
+			if waits := v.after != nil; waits != (tt.answer == ack && tt.want == acks) {
+				t.Errorf("the answer waits for the disk: %t", waits)
 			}
 		})
 	}

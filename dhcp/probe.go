@@ -128,6 +128,7 @@ func (p *prober) run(ctx context.Context) error {
 // next returns the addresses to ask for now. Old verifications are renewed only
 // when nothing is under way, since their addresses stay in stock meanwhile.
 func (p *prober) next(idle bool) []netip.Addr {
+	defer p.server.store() // what lapsed since
 	p.server.mu.Lock()
 	defer p.server.mu.Unlock()
 	if idle {
@@ -183,7 +184,9 @@ func (p *prober) conclude(probed, unprobed []netip.Addr, now time.Time) {
 	p.order = p.order[:0]
 	p.server.mu.Unlock()
 	if len(again) > 0 {
-		p.server.finish(p.server.decide(p.link, again, nil))
+		now := p.server.decide(p.link, again, nil)
+		p.server.store()
+		p.server.finish(now)
 	}
 }
 

@@ -12,18 +12,12 @@ import (
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/sync/errgroup"
-
-	"provision.internal/host"
 )
 
 const (
-	// batchSize is how many packets one read may return, and one commit
-	// usually holds.
-	batchSize = 128
-
-	// commitQueue is how many batches may wait for the disk before reading
-	// stops; meanwhile the kernel's buffer fills.
-	commitQueue = 16
+	// batchSize is how many packets one read may return. Room for more would
+	// cost at each read, also of one packet.
+	batchSize = 32
 
 	// readPause is the rest after a failed read, so that an interface that is
 	// down costs no processor.
@@ -40,9 +34,11 @@ type Server struct {
 	Log     *slog.Logger
 
 	counters counters
-	mu       sync.Mutex // guards handler, the tables in it, and the order of commits
+	mu       sync.Mutex // guards handler, the tables in it, and ledger
 	handler  *handler
-	commits  chan []answer
+	ledger   ledger
+	wake     chan struct{} // the committer
+	failing  bool          // the last commit did; the committer's own
 	probers  map[*network]*prober
 }
 
@@ -85,13 +81,14 @@ func (s *Server) Run(ctx context.Context) error {
 			group.Go(func() error { return s.advertise(ctx, l) })
 		}
 	}
+	last := make(chan struct{})
 	group.Go(func() error {
-		s.commit()
+		s.commit(last)
 		return nil
 	})
 	group.Go(func() error {
 		readers.Wait()
-		close(s.commits)
+		close(last)
 		return nil
 	})
 	return group.Wait()
@@ -104,7 +101,7 @@ func (s *Server) Counters() map[string]uint64 { return s.counters.snapshot() }
 // prepare builds the tables from the stored leases.
 func (s *Server) prepare(now time.Time) error {
 	s.handler = &handler{hosts: s.Hosts}
-	s.commits = make(chan []answer, commitQueue)
+	s.wake = make(chan struct{}, 1)
 	s.probers = map[*network]*prober{}
 	leases := s.Leases.Leases()
 	for _, c := range s.Config.Networks {
@@ -115,7 +112,7 @@ func (s *Server) prepare(now time.Time) error {
 		if l == nil {
 			return fmt.Errorf("network %s: Sockets were opened for another configuration", c.Name)
 		}
-		n := newNetwork(c, l.server[c.Name], s.Config)
+		n := newNetwork(c, l.server[c.Name], s.Config, &s.ledger)
 		n.table.load(leases, now)
 		s.handler.networks = append(s.handler.networks, n)
 		if c.DHCP == Full {
@@ -125,17 +122,17 @@ func (s *Server) prepare(now time.Time) error {
 	return nil
 }
 
-func newNetwork(n Network, server netip.Addr, c Config) *network {
+func newNetwork(n Network, server netip.Addr, c Config, l *ledger) *network {
 	base := "http://" + server.String()
 	if c.HTTPPort != 0 && c.HTTPPort != 80 {
 		base = fmt.Sprintf("%s:%d", base, c.HTTPPort)
 	}
-	return &network{Network: n, server: server, base: base, table: newTable(n, server, c.Reservations)}
+	return &network{Network: n, server: server, base: base, table: newTable(n, server, c.Reservations, l)}
 }
 
 // receive reads batches from one port and decides about them. What need not
-// be durable is sent at once; the rest goes to commit, so that reading goes on
-// while the disk syncs.
+// wait for the disk is sent at once; commit sends the rest, so that reading goes
+// on while the disk syncs.
 func (s *Server) receive(ctx context.Context, l *link, p port) error {
 	msgs := make([]ipv4.Message, batchSize)
 	for i := range msgs {
@@ -169,15 +166,16 @@ func (s *Server) receive(ctx context.Context, l *link, p port) error {
 			in = append(in, d)
 		}
 		now = s.decide(l, in, now[:0])
+		s.store() // first, so that the disk works while this sends
 		s.finish(now)
 	}
 }
 
 // decide decides about packets, in order. It appends to now the answers that
-// can be sent at once, and queues those whose leases must be durable first.
+// can be sent at once; the others wait for the disk.
 func (s *Server) decide(l *link, in []datagram, now []answer) []answer {
-	var later []answer
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	at := time.Now()
 	for _, p := range in {
 		d := s.handler.handle(p, at)
@@ -185,78 +183,18 @@ func (s *Server) decide(l *link, in []datagram, now []answer) []answer {
 		case d.park != nil:
 			s.counters.add(d.what)
 			s.probers[d.park].park(p, d.client.MAC, at)
-		case d.lease.Address.IsValid():
-			if later == nil {
-				later = make([]answer, 0, len(in))
-			}
-			later = append(later, a)
-		default:
+		case d.after == nil:
 			now = append(now, a)
+		case !a.await():
+			s.counters.add(behind)
 		}
-	}
-	if len(later) > 0 {
-		// Under the lock, so that leases are stored in the order in which they
-		// were decided.
-		s.commits <- later
 	}
 	for n, p := range s.probers {
 		if n.table.hungry() {
 			p.needed()
 		}
 	}
-	s.mu.Unlock()
 	return now
-}
-
-// commit makes leases durable, as many at a time as have come together, and
-// then sends what waits for it. When the store fails nothing is sent: the
-// clients ask again.
-func (s *Server) commit() {
-	var leases []host.Lease
-	for batch := range s.commits {
-		for more := true; more; {
-			select {
-			case next, ok := <-s.commits:
-				batch = append(batch, next...)
-				more = ok
-			default:
-				more = false
-			}
-		}
-		leases = leases[:0]
-		for _, a := range batch {
-			leases = append(leases, a.lease)
-		}
-		s.counters.add(commits)
-		if err := s.Leases.CommitLeases(leases); err != nil {
-			s.counters.add(commitErrors)
-			s.Log.Error("leases not stored, requests not answered; check the state folder's disk", "leases", len(leases), "err", err)
-			continue
-		}
-		s.finish(batch)
-	}
-}
-
-// finish counts, sends answers and tells Hosts.
-func (s *Server) finish(batch []answer) {
-	debug := s.Log.Enabled(context.Background(), slog.LevelDebug)
-	for _, a := range batch {
-		s.counters.add(a.what)
-		if a.reply != nil {
-			if err := a.link.send(a.to, a.reply); err != nil {
-				s.failed(sendErrors, "send answer", a.link, err)
-			}
-		}
-		if debug {
-			s.Log.Debug("packet", "mac", a.client.MAC, "outcome", countNames[a.what], "to", a.to.to, "interface", a.link.name)
-		}
-		if a.saw {
-			s.Hosts.Saw(a.client, a.addr)
-		}
-		if a.notice != "" {
-			s.Hosts.Notice(a.client.MAC, a.notice)
-		}
-	}
 }
 
 // send sends one reply.

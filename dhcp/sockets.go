@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -102,15 +103,9 @@ func (s *Sockets) open(c Config, n Network) error {
 				return err
 			}
 		}
-		out, err := s.openFrames(ifi, 0)
-		if err != nil {
+		if l.frames, err = s.openSender(ifi); err != nil {
 			return err
 		}
-		raw, err := out.SyscallConn()
-		if err != nil {
-			return err
-		}
-		l.frames = rawSender{raw}
 		if l.nd, err = s.openFrames(ifi, etherIPv6); err != nil {
 			return err
 		}
@@ -166,7 +161,7 @@ func (s *Sockets) openPort(l *link, number uint16) error {
 	return nil
 }
 
-// openFrames opens a socket for whole frames. Protocol 0 receives none.
+// openFrames opens a socket that receives whole frames of a protocol.
 func (s *Sockets) openFrames(ifi *net.Interface, protocol int) (*packet.Conn, error) {
 	var filter []bpf.RawInstruction
 	if protocol == etherIPv6 {
@@ -185,18 +180,32 @@ func (s *Sockets) openFrames(ifi *net.Interface, protocol int) (*packet.Conn, er
 	return conn, nil
 }
 
-// rawSender sends on a packet socket that is bound to one interface.
-type rawSender struct{ conn syscall.RawConn }
+// rawSender sends on a packet socket that is bound to one interface. The socket
+// blocks: one that the Go runtime polls would be woken up for every frame that
+// the kernel has finished with, which costs as much as sending it.
+type rawSender struct{ *os.File }
 
-// send writes the frame as it is: the destination is in it. This is half the
-// cost of packet.Conn's WriteTo with an address.
+// openSender opens a socket that sends whole frames and receives none.
+func (s *Sockets) openSender(ifi *net.Interface) (rawSender, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return rawSender{}, fmt.Errorf("frames on %s: %w; run as root, or with CAP_NET_RAW", ifi.Name, err)
+	}
+	r := rawSender{os.NewFile(uintptr(fd), "frames on "+ifi.Name)}
+	s.closers = append(s.closers, r)
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: ifi.Index}); err != nil {
+		return rawSender{}, fmt.Errorf("frames on %s: %w", ifi.Name, err)
+	}
+	return r, nil
+}
+
+// send writes the frame as it is: the destination is in it.
 func (r rawSender) send(frame []byte) error {
-	var failed error
-	err := r.conn.Write(func(fd uintptr) bool {
-		_, failed = unix.Write(int(fd), frame)
-		return failed != unix.EAGAIN
-	})
-	return errors.Join(err, failed)
+	_, err := r.Write(frame)
+	if errors.Is(err, os.ErrClosed) {
+		return net.ErrClosed
+	}
+	return err
 }
 
 // solicitations is the filter that lets only ICMPv6 router solicitations

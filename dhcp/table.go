@@ -40,7 +40,8 @@ type table struct {
 	probing int    // how many are being verified
 	fresh   uint64 // the next address that was never used; 64 bits so that it can pass the last
 
-	due expiries
+	due    expiries
+	ledger *ledger
 }
 
 // state is what is known of an address.
@@ -66,12 +67,13 @@ type binding struct {
 	reserved bool
 	until    time.Time
 	verified time.Time // in stock
+	cover    cover     // while offered or bound
 
 	expiry
 	links
 }
 
-func newTable(n Network, server netip.Addr, reservations []Reservation) *table {
+func newTable(n Network, server netip.Addr, reservations []Reservation, l *ledger) *table {
 	t := &table{
 		lease:       n.leaseTime(),
 		target:      attachedStock,
@@ -80,6 +82,7 @@ func newTable(n Network, server netip.Addr, reservations []Reservation) *table {
 		reservedFor: map[uint32]host.MAC{},
 		byAddr:      map[uint32]*binding{},
 		byMAC:       map[host.MAC]*binding{},
+		ledger:      l,
 	}
 	if n.Relayed {
 		t.target = relayedStock
@@ -117,6 +120,7 @@ func (t *table) load(leases []host.Lease, now time.Time) {
 			t.hold(b, quarantined, l.Expires)
 		default:
 			t.hold(b, bound, l.Expires)
+			b.cover = cover{until: l.Expires}
 		}
 	}
 }
@@ -148,22 +152,29 @@ const (
 	none
 )
 
-// offer finds the address for mac and keeps it for offerTime: the reserved one, the one
-// that it has or had, the one that it wishes for, else the one whose
-// verification is oldest.
+// offer finds the address for mac, keeps it for offerTime, and writes its lease
+// ahead.
 func (t *table) offer(mac host.MAC, wanted uint32, now time.Time) (*binding, verdict) {
-	if b := t.known(mac); b != nil {
+	b, v := t.find(mac, wanted, now)
+	if b != nil {
 		if b.state != bound {
 			t.take(b, mac, offered, now.Add(offerTime))
 		}
+		t.writeAhead(b, now)
+	}
+	return b, v
+}
+
+// find finds the address for mac: the reserved one, the one that it has or had,
+// the one that it wishes for, else the one whose verification is oldest.
+func (t *table) find(mac host.MAC, wanted uint32, now time.Time) (*binding, verdict) {
+	if b := t.known(mac); b != nil {
 		return b, found
 	}
 	if b := t.byAddr[wanted]; b != nil && b.state == stocked && t.trusted(b, now) {
-		t.take(b, mac, offered, now.Add(offerTime))
 		return b, found
 	}
 	if b := t.stock.front(); b != nil && t.trusted(b, now) {
-		t.take(b, mac, offered, now.Add(offerTime))
 		return b, found
 	}
 	if t.probing > 0 || t.stock.len() > 0 || t.free.len() > 0 || t.advance() {
@@ -219,24 +230,34 @@ func (t *table) withdraw(mac host.MAC) bool {
 	return true
 }
 
-// release ends the lease of mac on addr and remembers whose it was.
+// release ends the lease of mac on addr, on the disk too, and remembers whose
+// it was.
 func (t *table) release(mac host.MAC, addr uint32) bool {
 	b := t.byAddr[addr]
 	if b == nil || b.mac != mac || b.state != bound {
 		return false
 	}
+	if !b.reserved {
+		t.ledger.put(host.Lease{MAC: mac, Address: addrOf(addr)})
+		b.cover = cover{}
+	}
 	t.lapse(b)
 	return true
 }
 
-// decline quarantines addr, which mac found in use by somebody else.
+// decline quarantines addr, on the disk too, which mac found in use by somebody
+// else.
 func (t *table) decline(mac host.MAC, addr uint32, now time.Time) (*binding, bool) {
 	b := t.byAddr[addr]
 	if b == nil || b.mac != mac || b.state != offered && b.state != bound {
 		return nil, false
 	}
+	until := now.Add(quarantineTime)
+	if !b.reserved {
+		t.ledger.put(host.Lease{MAC: mac, Address: addrOf(addr), Expires: until, Declined: true})
+	}
 	t.own(b, host.MAC{})
-	t.hold(b, quarantined, now.Add(quarantineTime))
+	t.hold(b, quarantined, until)
 	return b, true
 }
 
@@ -254,8 +275,11 @@ func (t *table) own(b *binding, mac host.MAC) {
 	}
 	if old := t.byMAC[mac]; old != nil && old != b {
 		delete(t.byMAC, mac)
-		old.mac = host.MAC{}
 		t.lapse(old)
+		old.mac = host.MAC{}
+	}
+	if b.mac != mac {
+		b.cover = cover{}
 	}
 	b.mac = mac
 	if !mac.IsZero() {
@@ -274,6 +298,7 @@ func (t *table) hold(b *binding, s state, until time.Time) {
 // those that were really used.
 func (t *table) lapse(b *binding) {
 	wasOffer := b.state == offered
+	t.uncover(b)
 	if b.reserved {
 		t.leave(b)
 		b.state = idle

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"provision.internal/host"
 )
 
 // What Open's callers branch on. Each is wrapped with the file and what to do.
@@ -23,3 +25,10 @@ func explain(err error, dir string) error {
 	}
 	return err
 }
+
+// unknownHost is host.ErrUnknown about one address. It becomes text only when somebody
+// reads it, since the DHCP server asks about every machine in the network.
+type unknownHost host.MAC
+
+func (u unknownHost) Error() string { return host.MAC(u).String() + ": " + host.ErrUnknown.Error() }
+func (u unknownHost) Unwrap() error { return host.ErrUnknown }

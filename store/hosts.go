@@ -16,7 +16,7 @@ func (s *Store) Host(mac host.MAC) (host.Host, error) {
 	h, ok := s.hosts[mac]
 	s.mu.RUnlock()
 	if !ok {
-		return host.Host{}, fmt.Errorf("%s: %w", mac, host.ErrUnknown)
+		return host.Host{}, unknownHost(mac)
 	}
 	return h.Clone(), nil
 }

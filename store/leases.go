@@ -59,7 +59,9 @@ func removeStale(path string) error {
 
 // Leases returns the last lease of every address, in the order of addresses.
 // Released and expired ones are among them, so that a host can have its old
-// address again.
+// address again; and leases that were only offered, since they are stored before the
+// host takes them: a lease here says that the address is kept, not that it is
+// used.
 func (s *Store) Leases() []host.Lease {
 	l := s.leases
 	l.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +50,30 @@ func NewCable(owner string, address netip.Prefix) (Cable, error) {
 			return Cable{}, errors.Join(err, c.Remove())
 		}
 	}
+	if err := c.carries(); err != nil {
+		return Cable{}, errors.Join(err, c.Remove())
+	}
 	return c, nil
+}
+
+// carries waits until no end drops what it is to send: the kernel gives a new
+// interface its queue a moment after it is up.
+func (c Cable) carries() error {
+	for namespace, device := range map[string]string{c.Server: ServerDevice, c.Client: ClientDevice} {
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			out, err := exec.Command("ip", "-n", namespace, "-o", "link", "show", device).Output()
+			if err != nil {
+				return fmt.Errorf("look at %s: %w", device, err)
+			}
+			if strings.Contains(string(out), "state UP") && !strings.Contains(string(out), "qdisc noop ") {
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("%s is not up after 10 s: %s", device, out)
+			}
+		}
+	}
+	return nil
 }
 
 // Remove takes the namespaces away, and the cable with them.
