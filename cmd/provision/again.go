@@ -23,7 +23,8 @@ func newReinstall(a *app) *cobra.Command {
 		GroupID: groupHosts,
 		Short:   "Wipe a machine and install it again",
 		Long: `Make a new grant for a machine that was installed before, or whose installation
-failed. Its disk is wiped when it next boots from the network.
+failed. Its disk is wiped when it next boots from the network. With a router, its
+port goes into the network for installations at once.
 
 You are asked to type the machine's name, unless you give --yes.`,
 		Example: `  provision reinstall node1
@@ -85,12 +86,14 @@ func diskOf(h host.Host) string {
 
 func newRetire(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "retire NAME|MAC",
+		Use:     "retire NAME|MAC|PORT",
 		GroupID: groupHosts,
 		Short:   "Take a machine out of service",
 		Long: `Take a machine out of service: its grant and its right to enrol are void, and its
 name is free. Its disk is not touched, and it keeps booting from it. provision
-enroll admits it again.`,
+enroll admits it again. With a router, its port goes into quarantine.
+
+A machine that is only awaited on a port is awaited no more.`,
 		Example: `  provision retire node1`,
 		Args:    args(cobra.ExactArgs(1)),
 	}
@@ -102,6 +105,10 @@ enroll admits it again.`,
 		}
 		if *asJSON {
 			return a.printJSON(r)
+		}
+		if s := r.Admission; s != nil {
+			fmt.Fprintf(a.out, "port %s does not wait for %s any more\n", s.Port, s.Name)
+			return nil
 		}
 		if !r.Changed {
 			fmt.Fprintf(a.out, "%s was retired already\n", r.Host.Label())

@@ -19,7 +19,7 @@ func newEnroll(a *app) *cobra.Command {
 	var noWait bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use:     "enroll NAME",
+		Use:     "enroll [NAME]",
 		GroupID: groupHosts,
 		Short:   "Admit a machine: install it, once, and follow it until it is Ready",
 		Long: `Admit the machine with the given MAC address under NAME: its hostname, its name
@@ -31,15 +31,23 @@ NAME, MAC and role that the configuration's hosts section knows need not be
 given. Without --mac and where exactly one machine is Seen, that one is taken.
 Asking again for the same changes nothing and only follows.
 
+With --port and a NAME that no machine has yet, the next unknown machine that
+boots from the network on that port of the router is admitted, when it is the
+only one there. Without NAME it is called like the port. For a machine that is
+known, --port says that it belongs there: that is how one is let in that was
+found on another port than the one it was admitted on.
+
 Ctrl-C stops following; the machine goes on.`,
 		Example: `  provision enroll node1 --mac 52:54:00:12:34:56 --role worker
   provision enroll node1                     # known from the configuration, or the only one Seen
   provision enroll node1 --disk S4EVNX0M1234 # on this disk, whatever is on it
+  provision enroll --port ether7 --role worker node7   # before anybody knows its MAC
   provision enroll node1 --no-wait --json`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: args(cobra.MaximumNArgs(1)),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&mac, "mac", "", "MAC address of the machine's network boot interface")
+	flags.StringVar(&req.Port, "port", "", "port of the router that the machine is on")
 	flags.StringVar(&req.Role, "role", "", "role from the configuration; not needed when it has only one")
 	flags.StringVar(&req.Disk, "disk", "", "serial of the disk to install on (of a mirror both: A,B); also allows wiping RAID, LUKS, LVM, ZFS or Ceph on it")
 	toggle(cmd, &req.NewMachine, "new-machine", "accept that another machine now has this MAC")
@@ -47,8 +55,13 @@ Ctrl-C stops following; the machine goes on.`,
 	flags.DurationVar(&timeout, "timeout", 0, "follow no longer than this; the machine goes on")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		req.Name = args[0]
-		if !web.ValidName(req.Name) {
+		switch {
+		case len(args) == 1:
+			req.Name = args[0]
+		case req.Port == "" || mac != "":
+			return usagef("say under which name to admit it: provision enroll NAME")
+		}
+		if req.Name != "" && !web.ValidName(req.Name) {
 			return usagef("%q cannot be a host's name: want lower-case letters, digits and hyphens, at most 63", req.Name)
 		}
 		if mac != "" {
@@ -61,6 +74,10 @@ Ctrl-C stops following; the machine goes on.`,
 		result, err := a.client().Enroll(cmd.Context(), req)
 		if err != nil {
 			return err
+		}
+		if result.Admission != nil {
+			a.sayAwaited(result)
+			return a.seeAwaited(cmd.Context(), result, noWait, timeout, *asJSON)
 		}
 		a.sayAdmitted(req, result)
 		return a.see(cmd.Context(), result, noWait, timeout, *asJSON)
@@ -167,6 +184,8 @@ func (a *app) ending(s *story, quiet bool) error {
 // nextStep is what an operator can do about h.
 func nextStep(h host.Host) string {
 	switch {
+	case h.Strayed:
+		return fmt.Sprintf("look at the machine; if it belongs there: provision enroll %s --port %s", h.Label(), h.Port)
 	case h.State == host.Seen && h.Held != "":
 		return fmt.Sprintf("look at the machine; if it was exchanged: provision enroll %s --new-machine", h.Label())
 	case h.State == host.Retired:

@@ -127,8 +127,11 @@ func TestHostTable(t *testing.T) {
 			Failure: &host.Failure{In: host.Installed, Reason: "no first boot within 15m0s; look at its console, then run provision reinstall storage-three"}},
 		{MAC: mac(4), State: host.Seen, Since: now.Add(-2 * time.Second), Held: "its\nUUID \x1b[31mchanged"},
 	}
-	golden.Check(t, "frames/hosts.txt", hostTable(hosts, now, 0, false))
-	golden.Check(t, "frames/hosts-80.txt", hostTable(hosts, now, 80, false))
+	golden.Check(t, "frames/hosts.txt", hostTable(hosts, nil, now, 0, false))
+	golden.Check(t, "frames/hosts-80.txt", hostTable(hosts, nil, now, 80, false))
+	hosts[0].Port = "ether7"
+	standing := []host.Admission{{Port: "ether9", Name: "node9", Role: "worker", Made: now.Add(-time.Minute), Expires: time.Date(2026, 3, 2, 12, 0, 0, 0, time.Local)}}
+	golden.Check(t, "frames/hosts-ports.txt", hostTable(hosts, standing, now, 0, false))
 }
 
 func TestDurations(t *testing.T) {

@@ -81,6 +81,7 @@ func detailsText(d details, now time.Time, p paint) string {
 	}
 	pair("mac", h.MAC.String())
 	pair("address", addressText(h))
+	pair("port", portText(h))
 	pair("role", h.Role)
 	pair("firmware", h.Platform)
 	if !h.UUID.IsZero() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -38,16 +39,26 @@ func newHosts(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		hosts := []host.Host{}
+		var standing []host.Admission
+		if len(want) == 0 {
+			if standing, err = a.client().Admissions(cmd.Context()); err != nil {
+				return err
+			}
+		}
+		var hosts []host.Host
+		list := []any{}
 		for _, h := range all {
 			if len(want) == 0 || want[h.State] {
-				hosts = append(hosts, h)
+				hosts, list = append(hosts, h), append(list, h)
 			}
 		}
 		if *asJSON {
-			return a.printJSON(hosts)
+			for _, s := range standing {
+				list = append(list, listedAdmission{awaited, s})
+			}
+			return a.printJSON(list)
 		}
-		if len(hosts) == 0 {
+		if len(hosts)+len(standing) == 0 {
 			fmt.Fprintln(a.err, "no machine yet: power one on with network boot first, or admit one with provision enroll")
 			return nil
 		}
@@ -55,7 +66,7 @@ func newHosts(a *app) *cobra.Command {
 		if a.out.terminal {
 			width, _ = a.out.size()
 		}
-		fmt.Fprint(a.out, hostTable(hosts, a.now(), width, a.out.paint))
+		fmt.Fprint(a.out, hostTable(hosts, standing, a.now(), width, a.out.paint))
 		return nil
 	}
 	return cmd
@@ -72,21 +83,36 @@ func parseState(s string) (host.State, error) {
 	return "", usagef("there is no state %q: want one of %s", s, strings.Join(names, ", "))
 }
 
-// hostTable lays hosts out in columns, cut to width when that is not zero.
-func hostTable(hosts []host.Host, now time.Time, width int, p paint) string {
-	rows := make([][]string, len(hosts))
-	for i, h := range hosts {
-		rows[i] = []string{
-			dash(h.Name), h.MAC.String(), dash(addressText(h)), dash(h.Role), string(h.State),
+// hostTable lays hosts and standing admissions out in columns, cut to width when
+// that is not zero. Where nobody knows of ports there is no column for them.
+func hostTable(hosts []host.Host, standing []host.Admission, now time.Time, width int, p paint) string {
+	head := []string{"NAME", "MAC", "ADDRESS", "PORT", "ROLE", "STATE", "SINCE", "NOTE"}
+	var rows [][]string
+	for _, h := range hosts {
+		rows = append(rows, []string{
+			dash(h.Name), h.MAC.String(), dash(addressText(h)), dash(h.Port), dash(h.Role), string(h.State),
 			duration(now.Sub(h.Since)), note(h),
+		})
+	}
+	for _, s := range standing {
+		rows = append(rows, []string{
+			s.Name, "-", "-", s.Port, s.Role, awaited,
+			duration(now.Sub(s.Made)), "the next machine there, until " + s.Expires.Local().Format("2006-01-02 15:04"),
+		})
+	}
+	port := slices.Index(head, "PORT")
+	if !slices.ContainsFunc(rows, func(row []string) bool { return row[port] != "-" }) {
+		head = slices.Delete(head, port, port+1)
+		for i := range rows {
+			rows[i] = slices.Delete(rows[i], port, port+1)
 		}
 	}
-	const stateColumn = 4
-	return table([]string{"NAME", "MAC", "ADDRESS", "ROLE", "STATE", "SINCE", "NOTE"}, rows, width, p,
+	state := slices.Index(head, "STATE")
+	return table(head, rows, width, p,
 		func(row, column int, cell string) string {
 			switch {
-			case column == stateColumn:
-				return p.state(hosts[row].State, cell)
+			case column == state:
+				return p.state(host.State(rows[row][state]), cell)
 			case column == 0:
 				return p.bold(cell)
 			}

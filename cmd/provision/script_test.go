@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -30,6 +31,8 @@ func TestMain(m *testing.M) {
 //
 //	seen MAC                         a machine asks for an address
 //	host NAME STATE…                 the host goes through states
+//	takes NAME MAC                   the machine takes the standing admission
+//	strays NAME PORT                 the host is found on another port
 //	host-fails NAME REASON           the host fails
 //	step NAME STEP [quiet]           a step begins, with an event or without one
 //	log NAME LINE                    the installer logs a line
@@ -69,6 +72,7 @@ func TestScripts(t *testing.T) {
 				for _, st := range args[1:] {
 					ts.Check(d.change(d.mac(ts, args[0]), "test", "next", func(h *host.Host) (err error) {
 						if host.State(st) == host.Installing {
+							h.Grant.Place = false // nobody moves ports here
 							*h, _, err = h.Burn(host.Claim{Disk: "DISK1", Secret: "s"}, time.Now())
 							return err
 						}
@@ -76,6 +80,26 @@ func TestScripts(t *testing.T) {
 						return err
 					}))
 				}
+			},
+			"takes": func(ts *testscript.TestScript, _ bool, args []string) {
+				mac, err := host.ParseMAC(args[1])
+				ts.Check(err)
+				d := daemonOf(ts)
+				for _, a := range d.store.Admissions() {
+					if a.Name == args[0] {
+						_, err := d.store.Take(a.ID, mac, "reconciler", "found on port "+a.Port)
+						ts.Check(err)
+						return
+					}
+				}
+				ts.Fatalf("nobody awaits %s", args[0])
+			},
+			"strays": func(ts *testscript.TestScript, _ bool, args []string) {
+				d := daemonOf(ts)
+				ts.Check(d.change(d.mac(ts, args[0]), "reconciler", "it strayed", func(h *host.Host) (err error) {
+					*h, _, err = h.FoundAt(host.Place{Port: args[1]}, time.Now())
+					return err
+				}))
 			},
 			"host-fails": func(ts *testscript.TestScript, _ bool, args []string) {
 				d := daemonOf(ts)
@@ -157,7 +181,7 @@ func startDaemon(dir string) (*testDaemon, error) {
 	}
 	srv := &web.Server{
 		Listener: l, Hosts: st, History: st, Log: slog.New(slog.DiscardHandler),
-		Roles: []string{"storage", "worker"}, Packages: &shelf{},
+		Roles: []string{"storage", "worker"}, Packages: &shelf{}, Ports: ports{},
 		Known: []web.Known{{Name: "core", MAC: host.MAC{0x52, 0x54, 0, 0, 0, 9}, Role: "storage", Disk: "COREDISK"}},
 		Images: func() []web.Image {
 			return []web.Image{
@@ -207,4 +231,14 @@ func absolute(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return abs
+}
+
+// ports are those of a router whose ether1 is the way out.
+type ports struct{}
+
+func (ports) ForHosts(port string) error {
+	if port == "ether1" {
+		return errors.New("port ether1 is no port for hosts: its role is uplink")
+	}
+	return nil
 }
