@@ -72,6 +72,12 @@ func (p *Ports) read(ctx context.Context, c *ros.Conn) (table, error) {
 	if err != nil {
 		return t, err
 	}
+	t.meet(rows)
+	return t, nil
+}
+
+// meet takes in rows of /ip/neighbor.
+func (t *table) meet(rows []ros.Row) {
 	for _, row := range rows {
 		mac, err := host.ParseMAC(row["mac-address"])
 		if err != nil {
@@ -83,7 +89,6 @@ func (p *Ports) read(ctx context.Context, c *ros.Conn) (table, error) {
 			t.neighbours[port] = append(t.neighbours[port], neighbour{mac, name})
 		}
 	}
-	return t, nil
 }
 
 const hostMenu = "/interface/bridge/host"
