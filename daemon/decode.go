@@ -17,6 +17,7 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 
 	"provision.internal/installer"
+	"provision.internal/router"
 )
 
 // Decode makes a Config of the settings of a configuration file, on top of the
@@ -30,8 +31,8 @@ func Decode(settings map[string]any, base string) (Config, error) {
 		delete(settings, "router")
 	}
 	faults.decoding(decodeInto(&cfg, settings))
-	// mapstructure drops a whole role for one bad key, and its other faults with
-	// it.
+	// mapstructure drops a whole role or router for one bad key, and its other
+	// faults with it.
 	if roles, ok := settings["roles"].(map[string]any); ok {
 		for name, value := range roles {
 			if _, ok := cfg.Roles[name]; ok {
@@ -44,6 +45,10 @@ func Decode(settings map[string]any, base string) (Config, error) {
 			}
 			cfg.Roles[name] = role
 		}
+	}
+	if value, ok := settings["router"].(map[string]any); ok && cfg.Router == nil {
+		cfg.Router = &router.Config{}
+		_ = decodeInto(cfg.Router, value) // the same
 	}
 	faults.unknown("", settings, reflect.TypeFor[Config]())
 	cfg.resolve(base)

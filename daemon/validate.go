@@ -40,9 +40,7 @@ func (c Config) Validate() error {
 	c.validateNetboot(&fs)
 	c.validateHosts(&fs)
 	fs.take(c.Nomad.Validate("nomad"))
-	if c.Router != nil {
-		fs.take(c.Router.Validate("router", c.routerInputs()))
-	}
+	c.validateRouter(&fs)
 	c.Deadlines.validate(&fs)
 	return fs.err()
 }

@@ -218,7 +218,7 @@ func (w pair) changes(m *menu) (before, after ros.Row) {
 			differs(name, value)
 		}
 	}
-	if m.disables && canonical(m.path, "disabled", w.have["disabled"]) == "yes" {
+	if m.disables && Canonical(m.path, "disabled", w.have["disabled"]) == "yes" {
 		differs("disabled", "no")
 	}
 	return before, after

@@ -50,13 +50,9 @@ func formOf(menu, property string) form {
 }
 
 // Canonical is a value of a menu's property in the one way in which values are
-// compared: the router writes the same in several ways, and leaves out what was
-// never written although it means the same as a default.
-func Canonical(menu, property, value string) string { return canonical(menu, property, value) }
-
-// canonical is the one way in which a value is compared and shown. What is not
-// set is "", or what RouterOS means by leaving the property out.
-func canonical(menu, property, value string) string {
+// compared and shown: the router writes the same in several ways. What is not set
+// is "", or what RouterOS means by leaving the property out.
+func Canonical(menu, property, value string) string {
 	value = strings.TrimSpace(value)
 	switch formOf(menu, property) {
 	case asBool:
@@ -100,12 +96,12 @@ func spelled(menu, property, value string) string {
 	if formOf(menu, property) == asSet {
 		return value
 	}
-	return canonical(menu, property, value)
+	return Canonical(menu, property, value)
 }
 
 // same reports whether two values of a property mean the same.
 func same(menu, property, a, b string) bool {
-	return a == b || canonical(menu, property, a) == canonical(menu, property, b)
+	return a == b || Canonical(menu, property, a) == Canonical(menu, property, b)
 }
 
 // durationUnits are in the order in which RouterOS writes them.

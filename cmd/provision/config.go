@@ -28,7 +28,7 @@ var fromEnvironment = []string{
 	"images.netboot", "images.kernel", "images.arch", "images.libc", "images.cmdline", "images.cache.size",
 	"nomad.address", "nomad.token_file", "nomad.ca", "nomad.cert", "nomad.key", "nomad.server_name",
 	"nomad.region", "nomad.datacenter", "nomad.namespace", "nomad.pool", "nomad.servers", "nomad.job", "nomad.introduction",
-	"router.address", "router.user", "router.password_file", "router.certificate",
+	"router.address", "router.user", "router.password_file", "router.certificate", "router.identity", "router.bridge", "router.management",
 	"deadlines.admitted", "deadlines.installing", "deadlines.installed", "deadlines.booted", "deadlines.joined", "deadlines.configured",
 }
 

@@ -52,13 +52,16 @@
 :do {
   :if ([:len [/certificate/find where name="{{.Certificate}}"]] = 0) do={
     /certificate/add name="{{.Certificate}}" common-name={{quote .CommonName}} key-size=2048 days-valid=3650
-    /certificate/sign [find where name="{{.Certificate}}"]
+  }
+  :if ([:len [/certificate/find where name="{{.Certificate}}" and fingerprint~"."]] = 0) do={
+    /certificate/sign "{{.Certificate}}"
   }
 } on-error={ :log error "provision: there is no certificate" }
 :local opened false
 :local tries 0
 :while ((!$opened) and ($tries < 120)) do={
   :do {
+    :if ([:len [/certificate/find where name="{{.Certificate}}" and fingerprint~"."]] = 0) do={ :error "not signed yet" }
     /ip/service/set api-ssl certificate="{{.Certificate}}" disabled=no
     :set opened true
   } on-error={ :delay 1s }

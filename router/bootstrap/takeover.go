@@ -45,9 +45,9 @@ type Takeover struct {
 	// SkipBGP does not wait for BGP sessions in the end.
 	SkipBGP bool
 
-	// Device is the router at its production address, for the last commit to
-	// take its turn with whoever else changes it there; one of its own when nil.
-	// It must know the pin that is kept in Dir.
+	// Device is the router at its production address, for who else changes it
+	// there to wait until it is taken over; one of its own when nil. It must know
+	// the pin that is kept in Dir.
 	Device *ros.Device
 
 	Source netip.Addr    // optional: our address in sessions to the production address
@@ -76,23 +76,38 @@ func (t *Takeover) Run(ctx context.Context, tell func(commit.Step)) (commit.Comm
 	if err != nil {
 		return commit.Commit{}, err
 	}
-	switch entered, err := t.enter(ctx, pin, tell); {
-	case err == nil:
-		pin = entered
-		if done, err := t.begin(ctx, pin, tell); err != nil {
-			return done, err
-		}
-		if err := t.prove(ctx, pin, tell); err != nil {
-			return commit.Commit{}, err
-		}
-	case pin.IsZero() || !away(err):
+	if pin, err = t.approach(ctx, pin, tell); err != nil {
 		return commit.Commit{}, err
-	default: // an earlier run may have come to the end of the way in
-		if other := t.try(ctx, t.production(pin)); other != nil {
-			return commit.Commit{}, fmt.Errorf("%w; and at its production address: %w", err, other)
-		}
 	}
 	return t.finish(ctx, pin, tell)
+}
+
+// approach brings the router to answer at its production address, and returns
+// its pin. Meanwhile nobody else changes it: whoever came by that address would
+// take the commit that is under way for one that was left behind.
+func (t *Takeover) approach(ctx context.Context, pin ros.Pin, tell func(commit.Step)) (ros.Pin, error) {
+	if t.Device != nil {
+		release, err := t.Device.Hold(ctx, "taking the router over")
+		if err != nil {
+			return pin, err
+		}
+		defer release()
+	}
+	known := !pin.IsZero()
+	pin, err := t.enter(ctx, pin, tell)
+	switch {
+	case err == nil:
+		if err := t.begin(ctx, pin, tell); err != nil {
+			return pin, err
+		}
+		return pin, t.prove(ctx, pin, tell)
+	case known && away(err): // an earlier run may have come to the end of the way in
+		if other := t.try(ctx, t.production(pin)); other != nil {
+			return pin, fmt.Errorf("%w; and at its production address: %w", err, other)
+		}
+		return pin, nil
+	}
+	return pin, err
 }
 
 // known is the pin that needs no question.
@@ -136,14 +151,13 @@ func (t *Takeover) enter(ctx context.Context, pin ros.Pin, tell func(commit.Step
 func away(err error) bool { return errors.Is(err, ros.ErrNoRoute) || errors.Is(err, ros.ErrTLS) }
 
 // begin applies all that leaves the way in alone.
-func (t *Takeover) begin(ctx context.Context, pin ros.Pin, tell func(commit.Step)) (commit.Commit, error) {
+func (t *Takeover) begin(ctx context.Context, pin ros.Pin, tell func(commit.Step)) error {
 	tell(commit.Step{Text: "first commit, from the bootstrap address"})
 	c := t.committer(t.bootstrap(pin), t.admitting())
-	done, err := c.Apply(ctx, commit.Options{Options: router.Options{HoldBack: true}, By: t.By, SkipBGP: true}, tell)
-	if err != nil {
-		return done, fmt.Errorf("first commit, from the bootstrap address: %w", err)
+	if _, err := c.Apply(ctx, commit.Options{Options: router.Options{HoldBack: true}, By: t.By, SkipBGP: true}, tell); err != nil {
+		return fmt.Errorf("first commit, from the bootstrap address: %w", err)
 	}
-	return done, nil
+	return nil
 }
 
 // admitting is the configuration with which new sessions over the bootstrap

@@ -3,6 +3,7 @@ package commit
 import (
 	"testing"
 
+	"provision.internal/router"
 	"provision.internal/router/routertest"
 )
 
@@ -24,4 +25,26 @@ func TestApplyConfirms(t *testing.T) {
 		}
 	}
 	r.apply(Unchanged)
+}
+
+// The procedure costs a fixed number of calls, and four a transaction, beside
+// two readings of the router and the plan's own operations.
+func TestCallsOfACommit(t *testing.T) {
+	r := newRig(t, routertest.Config{})
+	r.holdSite()
+	calls := r.router.Faults().Calls
+	begin := calls()
+	plan, err := r.c.Plan(t.Context(), router.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reading := calls() - begin
+	begin = calls()
+	r.apply(Confirmed)
+	const fixed, transaction = 16, 4
+	beside := calls() - begin - 2*reading - len(plan.Operations)
+	t.Logf("%d operations, %d calls a reading, %d calls beside them", len(plan.Operations), reading, beside)
+	if beside > fixed+transaction {
+		t.Errorf("%d calls, want at most %d and %d a transaction", beside, fixed, transaction)
+	}
 }

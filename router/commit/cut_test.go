@@ -140,7 +140,7 @@ func (r *cutRig) survive(after string) Outcome {
 	if r.late {
 		r.clock.Advance(time.Hour)
 		// Past the point of no return, only an appliance removes the scripts.
-		if got := withoutScripts(r.router.Snapshot()); got != r.before && got != after {
+		if got := without(r.router.Snapshot(), scripts); got != r.before && got != after {
 			r.t.Errorf("an hour later and without an appliance the router is neither as before nor as planned:\n%s", got)
 		}
 	}
@@ -170,12 +170,11 @@ func (r *cutRig) survive(after string) Outcome {
 	return last.Outcome
 }
 
-// withoutScripts leaves out the lines of a snapshot that are of the dead-man's
-// scripts.
-func withoutScripts(snapshot string) string {
+// without leaves out the lines of a snapshot that are of a menu.
+func without(snapshot, menu string) string {
 	var b strings.Builder
 	for line := range strings.Lines(snapshot) {
-		if !strings.HasPrefix(line, scripts) {
+		if !strings.HasPrefix(line, menu+" ") {
 			b.WriteString(line)
 		}
 	}

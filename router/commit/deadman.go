@@ -140,11 +140,14 @@ func event(r *record) string {
 // addScripts puts the inverse on the router, in the place of what an earlier
 // commit may have left.
 func addScripts(ctx context.Context, conn *ros.Conn, r *record) error {
-	if err := removeScripts(ctx, conn); err != nil {
-		return err
-	}
 	for n, source := range r.Inverse {
-		_, err := conn.Add(ctx, scripts, ros.Row{"name": scriptName(n + 1), "policy": deadmanPolicy, "source": source})
+		script := ros.Row{"name": scriptName(n + 1), "policy": deadmanPolicy, "source": source}
+		_, err := conn.Add(ctx, scripts, script)
+		if errors.Is(err, ros.ErrExists) {
+			if err = conn.Remove(ctx, scripts, scriptName(n+1)); err == nil {
+				_, err = conn.Add(ctx, scripts, script)
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("install the inverse of the plan: %w", err)
 		}

@@ -114,18 +114,23 @@ func (a *attempt) settle(ctx context.Context) (Outcome, error) {
 		return "", err
 	}
 	defer conn.Close()
+	t, err := findTimer(ctx, conn)
+	if err != nil {
+		return "", err
+	}
+	ours := t != nil && t.commit == a.rec.ID
+	if a.rec.Phase == Preparing && !ours {
+		return Failed, nil // the timer comes before everything else
+	}
 	if !a.foreignHolder {
 		if err := unheld(ctx, conn); err != nil {
 			return "", err
 		}
 	}
-	t, err := findTimer(ctx, conn)
 	switch {
-	case err != nil:
-		return "", err
-	case t != nil && t.commit != a.rec.ID:
+	case t != nil && !ours:
 		return "", t.elsewhere()
-	case t != nil:
+	case ours:
 		// It must not run while the router is read and put right.
 		if err := postpone(ctx, conn, t, cutAfter+margin); err != nil {
 			return "", err
@@ -155,11 +160,14 @@ func unheld(ctx context.Context, conn *ros.Conn) error {
 // decide tells what the router is, after having made it so where it had to.
 func (a *attempt) decide(ctx context.Context, conn *ros.Conn, t *timer) (Outcome, error) {
 	if a.rec.Phase == Preparing {
-		return Failed, nil // the record says that nothing was sent
+		return Failed, nil // the plan's first operation comes in a later phase
 	}
 	state, err := router.Read(ctx, conn)
 	if err != nil {
 		return "", err
+	}
+	if a.rec.Reason == "" {
+		a.rec.Reason = "the appliance was stopped in the middle"
 	}
 	now := snapshot(state)
 	if a.rec.Phase == Confirming {
@@ -173,7 +181,9 @@ func (a *attempt) decide(ctx context.Context, conn *ros.Conn, t *timer) (Outcome
 		}
 	}
 	d := compare(a.rec.Before, now, a.rec.Plan)
-	if len(d.ours) > 0 {
+	// Without the timer the inverse has been run, or the commit was confirmed;
+	// what differs then is younger, and not for us to take back.
+	if len(d.ours) > 0 && t != nil {
 		a.say("running the inverse of the plan")
 		if err := runInverse(ctx, conn, a.rec); err != nil {
 			return "", err
@@ -185,12 +195,9 @@ func (a *attempt) decide(ctx context.Context, conn *ros.Conn, t *timer) (Outcome
 	}
 	a.foreign(d)
 	if len(d.ours) > 0 {
-		a.rec.Reason = fmt.Sprintf("%s; going back left the router different from before: %s; compare it with `provision router plan`; the last resort is /system/backup/load name=%s on the router, which reboots it",
+		a.rec.Reason = fmt.Sprintf("%s; the router is neither as planned nor as it was before: %s; compare it with `provision router plan`; the last resort is /system/backup/load name=%s on the router, which reboots it",
 			a.rec.Reason, brief(d.ours), a.rec.Backup)
 		return Unknown, nil
-	}
-	if a.rec.Reason == "" {
-		a.rec.Reason = "the appliance was stopped in the middle"
 	}
 	return RolledBack, nil
 }

@@ -14,7 +14,8 @@ import (
 // commit is settled or waits for Confirm. The error is nil when the outcome is
 // Confirmed, Unchanged, or Pending for a person; it wraps ErrRolledBack or
 // ErrUnknown when the router was touched, and tells why in any case. When ctx
-// ends before the commit is settled, it is taken back.
+// ends before the commit is settled, it is taken back. Until it is settled
+// nobody else changes the router through Device.
 //
 // While a commit waits, applying the same again with ConfirmWithin makes it
 // wait for that long from now; everything else is refused with ErrPending.

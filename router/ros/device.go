@@ -27,16 +27,26 @@ func (d *Device) Dial(ctx context.Context) (*Conn, error) { return d.Dialer.Dial
 // session of its own. What says what for, to those who wait. It must not be
 // called within f.
 func (d *Device) Exclusive(ctx context.Context, what string, f func(*Conn) error) error {
-	if err := d.take(ctx, what); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+	release, err := d.Hold(ctx, what)
+	if err != nil {
+		return err
 	}
-	defer d.pass()
+	defer release()
 	c, err := d.Dialer.Dial(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	defer c.Close()
 	return f(c)
+}
+
+// Hold waits for its turn as Exclusive does, and keeps it until release is
+// called: for who has sessions of another kind with the same router.
+func (d *Device) Hold(ctx context.Context, what string) (release func(), err error) {
+	if err := d.take(ctx, what); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return d.pass, nil
 }
 
 func (d *Device) take(ctx context.Context, what string) error {

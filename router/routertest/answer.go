@@ -42,7 +42,7 @@ func (a *answerWriter) finish(rows []record, err error, shows bool) {
 		a.trap(err)
 		a.say("!done")
 		return
-	case len(rows) == 1 && len(rows[0]) == 1 && rows[0]["ret"] != "":
+	case isResult(rows):
 		a.say("!done", "=ret="+rows[0]["ret"])
 		return
 	case len(rows) == 0 && shows && a.empty:
@@ -52,4 +52,13 @@ func (a *answerWriter) finish(rows []record, err error, shows bool) {
 		a.row(rec)
 	}
 	a.say("!done")
+}
+
+// isResult tells whether the one record is a command's own result, and no row.
+func isResult(rows []record) bool {
+	if len(rows) != 1 || len(rows[0]) != 1 {
+		return false
+	}
+	_, ok := rows[0]["ret"]
+	return ok
 }

@@ -20,14 +20,14 @@ func (r *Router) check(t *table, old, altered *row) error {
 		return r.checkVLAN(t, old, altered)
 	case "/interface/bridge/port":
 		if i, ok := r.interfaceByID(altered.fields["interface"]); ok && i.menu != "/interface/ethernet" && i.menu != "/interface/vlan" {
-			return trap(categoryGeneral, "failure: cannot add %s to bridge", strings.TrimPrefix(i.menu, "/interface/"))
+			return trap(categoryGeneral, "failure: cannot add %s to bridge", strings.TrimPrefix(i.menu, "/interface/")) // [?]
 		}
 	case "/interface/vlan":
 		if old != nil && altered.fields["interface"] == formatID(old.id) {
 			return trap(categoryGeneral, "failure: interface can not be its own parent") // [?]
 		}
 	case "/ip/address":
-		return checkAddress(old, altered)
+		followNetwork(old, altered)
 	case "/ip/dhcp-server/network":
 		if p, err := netip.ParsePrefix(altered.fields["address"]); err == nil && p != p.Masked() {
 			return trap(categoryGeneral, "failure: invalid network")
@@ -110,20 +110,11 @@ func overlap(a, b string) bool {
 	return false
 }
 
-// checkAddress refuses what is no host's address, and lets the network follow
-// an address that was altered.
-func checkAddress(old, altered *row) error {
-	p, err := netip.ParsePrefix(altered.fields["address"])
-	if err != nil {
-		return badValue("address")
-	}
-	if p.Addr().Is4() && p.Bits() < 31 && p == p.Masked() {
-		return trap(categoryGeneral, "failure: address must not be a network address") // [?]
-	}
+// followNetwork lets the network follow an address that was altered.
+func followNetwork(old, altered *row) {
 	if old != nil && old.fields["address"] != altered.fields["address"] && old.fields["network"] == altered.fields["network"] {
 		delete(altered.fields, "network")
 	}
-	return nil
 }
 
 // checkLease refuses a second static lease for a client or an address. A lease

@@ -46,6 +46,33 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
+// FuzzValue has every kind of value of every menu read any text: what is taken
+// must be taken again as it is shown, or a plan would differ for ever.
+func FuzzValue(f *testing.F) {
+	for _, seed := range []string{
+		"", "yes", "1h30m", "90", "00:10:00", "192.0.2.1/24", "192.0.2.1-192.0.2.9", "2001:db8::1%x", "10,20-30", "!ether1", "*1",
+		"ether1,ether2", "0x80", "-1", "9999999999999999999", "1:52:54:0", "52-54-00-aa-bb-cc", "2026-02-31", "jan/31/2026", "1w2d3h4m5s6ms", "a,,b", "!!x",
+	} {
+		f.Add(seed)
+	}
+	r := New(Config{NoCertificate: true})
+	f.Fuzz(func(t *testing.T, text string) {
+		for path, table := range r.tables {
+			for _, p := range table.props {
+				kept, err := p.kind.parse(r, p.name, text)
+				if err != nil {
+					continue
+				}
+				shown := p.kind.show(r, kept)
+				again, err := p.kind.parse(r, p.name, shown)
+				if err != nil || again != kept {
+					t.Errorf("%s %s=%q is kept as %q and shown as %q, which is kept as %q, %v", path, p.name, text, kept, shown, again, err)
+				}
+			}
+		}
+	})
+}
+
 func TestLengths(t *testing.T) {
 	for _, n := range []int{0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, 0xFFFFF} {
 		in := appendLength(nil, uint32(n))

@@ -165,9 +165,13 @@ func (r *Router) connections() []wanted {
 			continue
 		}
 		port := strconv.Itoa(int(r.servicePort(s.via)))
+		local := s.conn.to.String() + ":" + port
+		if !s.conn.to.IsValid() {
+			local = s.conn.LocalAddr().String()
+		}
 		rows = append(rows, wanted{"session " + strconv.Itoa(s.id), map[string]string{
 			"name": s.via, "port": port, "proto": "tcp", "connection": "true",
-			"local": s.conn.to.String() + ":" + port, "remote": s.remote.String(),
+			"local": local, "remote": s.remote.String(),
 		}})
 	}
 	return rows

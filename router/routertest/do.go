@@ -167,7 +167,7 @@ func (r *Router) params(menu, verb string) []string {
 	names := slices.Clone(r.verbs[verb].params)
 	if verb == "add" || verb == "set" {
 		for _, p := range t.props {
-			if !p.flag("ro") && !(verb == "set" && p.flag("once")) {
+			if !p.flag("ro") {
 				names = append(names, p.name)
 			}
 		}

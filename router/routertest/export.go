@@ -86,7 +86,7 @@ func (r *Router) exportRow(t *table, one *row) string {
 	for _, p := range t.props {
 		kept, set := one.fields[p.name]
 		preset, has := r.factoryValue(t, one, p)
-		if !set || p.flag("ro") || p.flag("secret") || p.flag("once") || p.name == key || has && kept == preset {
+		if !set || p.flag("ro") || p.flag("secret") || p.name == key || has && kept == preset {
 			continue
 		}
 		words = append(words, p.name+"="+consoleWord(r, p, kept))

@@ -100,7 +100,7 @@ func (boolKind) parse(_ *Router, name, text string) (string, error) {
 	case "no", "false":
 		return "false", nil
 	}
-	return "", trap(categoryArgument, "invalid value of %s, must be either yes or no", name)
+	return "", trap(categoryArgument, "invalid value of %s, must be either yes or no", name) // [?]
 }
 
 // enumKind takes one of its words.

@@ -101,10 +101,11 @@ func (macKind) parse(_ *Router, name, text string) (string, error) {
 type timeKind struct{ plain }
 
 func (timeKind) parse(_ *Router, name, text string) (string, error) {
-	if seconds, err := strconv.Atoi(text); err == nil && seconds >= 0 {
-		return formatDuration(time.Duration(seconds) * time.Second), nil
+	written := strings.ReplaceAll(text, " ", "")
+	if strings.Trim(written, "0123456789") == "" {
+		written += "s"
 	}
-	d, ok := parseDuration(strings.ReplaceAll(text, " ", ""))
+	d, ok := parseDuration(written)
 	if !ok {
 		return "", trap(categoryArgument, "invalid time value for argument %s", name)
 	}

@@ -77,9 +77,7 @@ func (r *Router) show(t *table, one *row) record {
 		}
 		kept, set := one.fields[p.name]
 		switch {
-		case set && p.flag("quiet") && p.has && kept == p.preset:
-			continue
-		case !set && p.has && !p.flag("quiet"):
+		case !set && p.has:
 			kept = p.preset
 		case !set:
 			continue

@@ -22,11 +22,16 @@ import (
 // verbs and properties of that name exist). Below:
 //
 //	name string =default flags    a property
+//	@bgp                          the properties of a group
 //	! unique name: message        no two rows have equal values of these
+//	! unique-enabled name: …      no two rows that are not disabled
 //
-// Flags of a property: required, name (find and set take its value for the
-// row), ro (only shown), once (add only), secret (taken, never shown), since=,
-// until=, quiet (not shown while it has the default), unset (may be unset).
+// Below a line "group bgp" stand properties that several menus of the file
+// share. Flags of a property: required, name (set and remove take its value for
+// the row), ro (only shown), secret (taken, never shown), since=, until=, unset
+// (may be unset; the empty value unsets it), auto=vlan (add makes up vlan1,
+// vlan2, …), refuse=interface (what a refusal of a value calls it). Below
+// "# [?]" stands a message that was not seen on a device.
 //
 //go:embed schema/*.txt
 var schemaFiles embed.FS

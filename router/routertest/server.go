@@ -71,7 +71,8 @@ func (r *Router) listen(addr string, to netip.Addr) (string, error) {
 	return listener.Addr().String(), nil
 }
 
-// Addr is where Listen listens, HOST:PORT; the first one of several.
+// Addr is where Listen listens, HOST:PORT; the first one of several. It panics
+// before there is one.
 func (r *Router) Addr() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -25,7 +25,7 @@ func (v verb) policy(t *table) string {
 
 var printParams = []string{
 	".proplist", "count-only", "detail", "stats", "terse", "brief", "value-list", "as-value",
-	"without-paging", "show-ids", "from", "interval",
+	"without-paging", "show-ids",
 }
 
 // sharedVerbs are the verbs on rows, by name.
