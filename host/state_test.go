@@ -100,13 +100,13 @@ func TestLabel(t *testing.T) {
 
 func TestCloneSharesNothing(t *testing.T) {
 	h := Host{
-		Failure: &Failure{Reason: "a"}, Grant: &Grant{ID: "a"}, Session: &Session{Since: t0}, Enrolment: &Enrolment{Expires: t0},
+		Failure: &Failure{Reason: "a"}, Placed: &Placement{Port: "a"}, Grant: &Grant{ID: "a"}, Session: &Session{Since: t0}, Enrolment: &Enrolment{Expires: t0},
 		Inventory: &Inventory{Vendor: "a", Disks: []Disk{{Name: "a"}}, NICs: []NIC{{Name: "a"}}},
 	}
 	c := h.Clone()
-	c.Failure.Reason, c.Grant.ID, c.Session.Since, c.Enrolment.Expires = "b", "b", t0.Add(1), t0.Add(1)
+	c.Failure.Reason, c.Placed.Port, c.Grant.ID, c.Session.Since, c.Enrolment.Expires = "b", "b", "b", t0.Add(1), t0.Add(1)
 	c.Inventory.Vendor, c.Inventory.Disks[0].Name, c.Inventory.NICs[0].Name = "b", "b", "b"
-	if h.Failure.Reason != "a" || h.Grant.ID != "a" || !h.Session.Since.Equal(t0) || !h.Enrolment.Expires.Equal(t0) ||
+	if h.Failure.Reason != "a" || h.Placed.Port != "a" || h.Grant.ID != "a" || !h.Session.Since.Equal(t0) || !h.Enrolment.Expires.Equal(t0) ||
 		h.Inventory.Vendor != "a" || h.Inventory.Disks[0].Name != "a" || h.Inventory.NICs[0].Name != "a" {
 		t.Errorf("a change of the clone reached %+v", h)
 	}
