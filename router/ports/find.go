@@ -10,26 +10,6 @@ import (
 	"provision.internal/router/ros"
 )
 
-// Look returns where every machine is that the bridge has heard of lately (five
-// minutes, unless the router is set otherwise). It makes two calls, however many
-// machines there are.
-func (p *Ports) Look(ctx context.Context) (map[host.MAC]host.Place, error) {
-	c, err := p.Device.Dial(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("look for machines: %w", err)
-	}
-	defer c.Close()
-	t, err := p.read(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("look for machines: %w", err)
-	}
-	places := make(map[host.MAC]host.Place, len(t.ports))
-	for mac := range t.ports {
-		places[mac] = p.place(t, mac)
-	}
-	return places, nil
-}
-
 // Find returns the place of one machine. ErrNotFound and ErrAmbiguous are wrapped
 // with what to do; an ambiguous place still says what is known.
 func (p *Ports) Find(ctx context.Context, mac host.MAC) (host.Place, error) {

@@ -1,9 +1,11 @@
 package ports
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"provision.internal/host"
@@ -94,6 +96,49 @@ func TestLookAtManyIsTwoCalls(t *testing.T) {
 	}
 	if calls := g.took(); len(calls) != 2 {
 		t.Errorf("calls %q, want 2", calls)
+	}
+}
+
+// A rack that is switched on at once: whoever asks while a look is under way
+// shares the next one, and a caller that gives up takes nobody with it.
+func TestLooksAreShared(t *testing.T) {
+	g := newRig(t, "", 1)
+	g.router.LearnHost(mac1.String(), "ether4", 0)
+	entered, goOn := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int32
+	g.router.Faults().OnCall(func(int, string) {
+		if calls.Add(1) == 1 {
+			close(entered)
+			<-goOn
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	first := g.join(ctx)
+	<-entered
+	next := g.join(ctx)
+	for range 50 {
+		if l := g.join(t.Context()); l != next || l == first {
+			t.Fatal("a look of its own for everybody")
+		}
+	}
+	cancel()
+	if _, err := g.Look(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("who has given up: %v", err)
+	}
+	close(goOn)
+	for _, l := range []*look{first, next} {
+		<-l.done
+		if l.err != nil || l.places[mac1].Port != "ether4" {
+			t.Errorf("the look of those who wait: %+v, %v", l.places, l.err)
+		}
+	}
+	if n := calls.Load(); n != 4 {
+		t.Errorf("%d calls for two looks, want 4", n)
+	}
+	if again := g.join(t.Context()); again == next {
+		t.Error("a look that has ended is shared")
+	} else {
+		<-again.done
 	}
 }
 

@@ -26,6 +26,8 @@ var (
 type Ports struct {
 	Device *ros.Device
 	Config router.Config
+
+	looks looks
 }
 
 // ForHosts returns nil when port is one whose VLAN follows its host; otherwise an
