@@ -18,8 +18,9 @@ import (
 // later knows. The appliance, which is the bridge's own address, hangs on the
 // trunk.
 const (
-	trunkPort = "ether1"
-	hostPorts = 9 // ether2 and on
+	trunkPort = "ether2"
+	firstPort = 3 // for hosts: ether3 and on
+	hostPorts = 8
 )
 
 func (r *Rack) cablesDir() string { return r.path("cables") }
@@ -36,7 +37,7 @@ func (r *Rack) plug(device string) (port string, err error) {
 	}
 	taken := slices.Collect(maps.Values(cables))
 	for n := range hostPorts {
-		port := fmt.Sprintf("ether%d", n+2)
+		port := fmt.Sprintf("ether%d", n+firstPort)
 		if slices.Contains(taken, port) {
 			continue
 		}

@@ -109,7 +109,7 @@ func (r *Rack) RunRouter(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	router := routertest.New(routertest.Config{
-		Ethernets: hostPorts + 1, ManagementPort: trunkPort, NoCertificate: true,
+		Ethernets: firstPort - 1 + hostPorts, NoCertificate: true,
 	})
 	defer router.Close()
 	if err := router.RunScript(string(script)); err != nil {

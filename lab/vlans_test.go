@@ -16,7 +16,7 @@ import (
 func TestFilteringFollowsTheRouter(t *testing.T) {
 	r := routertest.New(routertest.Config{Ethernets: 5})
 	defer r.Close()
-	cables := map[string]string{"tap-a": "ether2", "tap-b": "ether3", "tap-c": "ether4", "tap-d": "ether5"}
+	cables := map[string]string{"tap-a": "ether3", "tap-b": "ether4", "tap-c": "ether5", "tap-d": "ether1"}
 	do := func(command string, args ...string) {
 		t.Helper()
 		if _, err := r.Do(command, args...); err != nil {
@@ -28,10 +28,10 @@ func TestFilteringFollowsTheRouter(t *testing.T) {
 		t.Errorf("of a reset router: %+v, want all of %q out", f, want)
 	}
 	do("/interface/bridge/add", "=name=br0", "=vlan-filtering=yes")
-	for port, pvid := range map[string]string{"ether1": "1", "ether2": "10", "ether3": "20", "ether4": "20"} {
+	for port, pvid := range map[string]string{"ether2": "1", "ether3": "10", "ether4": "20", "ether5": "20"} {
 		do("/interface/bridge/port/add", "=bridge=br0", "=interface="+port, "=pvid="+pvid)
 	}
-	do("/interface/bridge/vlan/add", "=bridge=br0", "=vlan-ids=10", "=tagged=br0,ether1")
+	do("/interface/bridge/vlan/add", "=bridge=br0", "=vlan-ids=10", "=tagged=br0,ether2")
 	do("/interface/bridge/vlan/add", "=bridge=br0", "=vlan-ids=20", "=tagged=br0")
 	f = readFiltering(r.Rows, cables)
 	if !f.on || !maps.Equal(f.vlan, map[string]int{"tap-a": 10, "tap-b": 20, "tap-c": 20}) || !slices.Equal(f.out, []string{"tap-d"}) {
@@ -100,11 +100,11 @@ func TestCables(t *testing.T) {
 	r := &Rack{Name: "cables", Dir: t.TempDir()}
 	for i, device := range []string{"tap-a", "tap-b", "tap-a"} {
 		port, err := r.plug(device)
-		if want := []string{"ether2", "ether3", "ether2"}[i]; err != nil || port != want {
+		if want := []string{"ether3", "ether4", "ether3"}[i]; err != nil || port != want {
 			t.Errorf("plug(%s) = %q, %v; want %s", device, port, err, want)
 		}
 	}
-	if err := r.Replug("a", "ether3"); err != nil || r.Port("a") != "ether3" || r.Port("b") != "ether2" {
+	if err := r.Replug("a", "ether4"); err != nil || r.Port("a") != "ether4" || r.Port("b") != "ether3" {
 		t.Errorf("after Replug (%v): a on %q, b on %q", err, r.Port("a"), r.Port("b"))
 	}
 	for n := range hostPorts - 2 {
@@ -113,7 +113,7 @@ func TestCables(t *testing.T) {
 		}
 	}
 	if _, err := r.plug("tap-late"); err == nil {
-		t.Error("a router with nine ports took ten machines")
+		t.Error("a router with eight ports for hosts took nine machines")
 	}
 	if err := os.Remove(r.path("cables", "tap-a")); err != nil || r.Port("a") != "" {
 		t.Errorf("an unplugged machine is on %q (%v)", r.Port("a"), err)

@@ -180,6 +180,7 @@ func (p paint) outcome(o commit.Outcome) string {
 type steps struct {
 	app  *app
 	live *live // nil when not on a terminal
+	last string
 }
 
 func newSteps(a *app) *steps {
@@ -193,7 +194,10 @@ func newSteps(a *app) *steps {
 func (s *steps) show(step commit.Step) {
 	text := clean(step.Text)
 	width, _ := s.app.err.size()
+	again := text == s.last && step.Total == 0
+	s.last = text
 	switch {
+	case again:
 	case s.live != nil && step.Total > 0:
 		count := fmt.Sprintf(" %d/%d ", step.Done, step.Total)
 		s.live.draw(cut(bar(int64(step.Done), int64(step.Total), 30)+count+text, width-1))
