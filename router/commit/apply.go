@@ -56,7 +56,7 @@ func (c *Committer) commit(ctx context.Context, conn *ros.Conn, o Options, tell 
 	defer cancel()
 	state, err := a.prepare(limited, o)
 	if err != nil {
-		return Commit{}, explain(err)
+		return Commit{}, err
 	}
 	if a.rec.Plan.Empty() {
 		a.rec.Outcome, a.rec.Phase, a.rec.Ended = Unchanged, Settled, c.now()

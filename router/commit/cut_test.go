@@ -28,7 +28,11 @@ var cuts = []struct {
 	{"appliance killed", func(r *cutRig, n int) { r.killAt(n) }},
 	{"appliance killed, back after an hour", func(r *cutRig, n int) { r.late = true; r.killAt(n) }},
 	{"appliance without power", func(r *cutRig, n int) { r.killAt(n); r.router.Faults().CutBefore(n) }},
-	{"appliance without power, back after an hour", func(r *cutRig, n int) { r.late = true; r.killAt(n); r.router.Faults().CutAfter(n) }},
+	{"appliance without power, back after an hour", func(r *cutRig, n int) {
+		r.late, r.ghosts = true, 1
+		r.killAt(n)
+		r.router.Faults().CutAfter(n)
+	}},
 }
 
 // Whatever ends a commit, and wherever: once the timers have run and an
@@ -75,6 +79,7 @@ type cutRig struct {
 	wire   *wire
 	before string
 	late   bool // the next appliance comes an hour later
+	ghosts int  // sessions that the router goes on believing in when late
 
 	killed chan struct{}
 	relict string // folder of the killed one, as it was then
@@ -138,6 +143,9 @@ func (r *cutRig) survive(after string) Outcome {
 		dir = r.relict
 	}
 	if r.late {
+		if !r.router.AwaitSessions(r.ghosts, 10*time.Second) {
+			r.t.Error("the router has not noticed that the appliance is gone")
+		}
 		r.clock.Advance(time.Hour)
 		// Past the point of no return, only an appliance removes the scripts.
 		if got := without(r.router.Snapshot(), scripts); got != r.before && got != after {

@@ -65,15 +65,15 @@ func (a *attempt) untangle(ctx context.Context, cause error) (Commit, error) {
 	switch {
 	case err != nil:
 		c.Outcome = Unknown
-		return c, fmt.Errorf("%w: %w; then, making sure: %w; the router goes back by itself, and the daemon looks again: `provision router status` tells", ErrUnknown, explain(cause), err)
+		return c, fmt.Errorf("%w: %w; then, making sure: %w; the router goes back by itself, and the daemon looks again: `provision router status` tells", ErrUnknown, cause, err)
 	case c.Outcome == Confirmed:
 		return c, nil
 	case c.Outcome == RolledBack:
-		return c, fmt.Errorf("%w: %w", ErrRolledBack, explain(cause))
+		return c, fmt.Errorf("%w: %w", ErrRolledBack, cause)
 	case c.Outcome == Unknown:
 		return c, fmt.Errorf("%w: %s", ErrUnknown, c.Reason)
 	}
-	return c, explain(cause) // failed: nothing was changed
+	return c, cause // failed: nothing was changed
 }
 
 // resolve settles the commit as soon as the router lets it, and gives up at
@@ -114,23 +114,24 @@ func (a *attempt) settle(ctx context.Context) (Outcome, error) {
 		return "", err
 	}
 	defer conn.Close()
-	t, err := findTimer(ctx, conn)
-	if err != nil {
-		return "", err
-	}
-	ours := t != nil && t.commit == a.rec.ID
-	if a.rec.Phase == Preparing && !ours {
-		return Failed, nil // the timer comes before everything else
+	if a.rec.Phase == Preparing {
+		// The timer comes before everything else.
+		if t, err := findTimer(ctx, conn); err != nil || t == nil || t.commit != a.rec.ID {
+			return Failed, err
+		}
 	}
 	if !a.foreignHolder {
 		if err := unheld(ctx, conn); err != nil {
 			return "", err
 		}
 	}
+	t, err := findTimer(ctx, conn) // only now: a safe mode that was taken back may bring it back
 	switch {
-	case t != nil && !ours:
+	case err != nil:
+		return "", err
+	case t != nil && t.commit != a.rec.ID:
 		return "", t.elsewhere()
-	case ours:
+	case t != nil:
 		// It must not run while the router is read and put right.
 		if err := postpone(ctx, conn, t, cutAfter+margin); err != nil {
 			return "", err

@@ -40,9 +40,10 @@ func snapshot(s router.State) Snapshot {
 	return shot
 }
 
-// ordered tells the menus in which the order of rows means something.
+// ordered tells the menus in which the order of rows means something: rules,
+// and static names, of which the first that fits is the answer.
 func ordered(menu string) bool {
-	return strings.HasPrefix(menu, "/ip/firewall/") && menu != "/ip/firewall/address-list"
+	return strings.HasPrefix(menu, "/ip/firewall/") || menu == "/ip/dns/static"
 }
 
 // line is a row as text, the same for equal rows.

@@ -9,7 +9,7 @@ import (
 )
 
 func TestCompare(t *testing.T) {
-	const filter, static = "/ip/firewall/filter", "/ip/dns/static"
+	const filter, static, pool = "/ip/firewall/filter", "/ip/dns/static", "/ip/pool"
 	plan := router.Plan{Operations: []router.Operation{
 		{Kind: router.Add, Menu: static, Key: "record/a", Name: "a"},
 		{Kind: router.Set, Menu: "/system/identity"},
@@ -23,9 +23,9 @@ func TestCompare(t *testing.T) {
 		before, after map[string][]ros.Row
 		ours, foreign string // that must be in it; "-": none
 	}{
-		{"equal but for ids, order of names and defaults",
-			map[string][]ros.Row{static: {{".id": "*1", "name": "b"}, {".id": "*2", "name": "c", "disabled": "false"}}},
-			map[string][]ros.Row{static: {{".id": "*7", "name": "c"}, {".id": "*9", "name": "b", "address": ""}}}, "-", "-"},
+		{"equal but for ids, an order that means nothing, and defaults",
+			map[string][]ros.Row{pool: {{".id": "*1", "name": "b"}, {".id": "*2", "name": "c", "disabled": "false"}}},
+			map[string][]ros.Row{pool: {{".id": "*7", "name": "c"}, {".id": "*9", "name": "b", "ranges": ""}}}, "-", "-"},
 		{"a row of ours stays", nil, map[string][]ros.Row{static: {{"name": "a", "comment": "provision:record/a"}}}, "with", "-"},
 		{"a foreign row came", nil, map[string][]ros.Row{static: {{"name": "z"}}}, "-", "with"},
 		{"a foreign row went", map[string][]ros.Row{static: {{"name": "z"}}}, nil, "-", "without"},
