@@ -1,6 +1,7 @@
 package router
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,6 +20,26 @@ func (p *planner) named(names []string, m *menu, row ros.Row) bool {
 		p.used[n], found = true, true
 	}
 	return found
+}
+
+// judgeChains tells of rules of others beside ours: the first that matches
+// decides, and where ours stand among them is not looked at.
+func (p *planner) judgeChains() {
+	for _, t := range p.tables {
+		if !t.m.ordered {
+			continue
+		}
+		chains := map[string][]string{}
+		for _, f := range p.plan.Foreign {
+			chain := f.Fields["chain"]
+			if f.Menu == t.m.path && slices.ContainsFunc(t.want, func(w pair) bool { return w.want.Fields["chain"] == chain }) {
+				chains[chain] = append(chains[chain], value(f.Name))
+			}
+		}
+		for _, chain := range slices.Sorted(maps.Keys(chains)) {
+			p.warn("%s has rules of others in the chain %s, and where they stand they decide before ours: %s", t.m.path, chain, strings.Join(chains[chain], ", "))
+		}
+	}
 }
 
 // judgeNames tells of names that no row has. That is no fault: the plan may be

@@ -89,12 +89,17 @@ func simulated(t testing.TB, config routertest.Config) (*routertest.Router, *ros
 	if err := r.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
+	return r, dial(t, r)
+}
+
+func dial(t testing.TB, r *routertest.Router) *ros.Conn {
+	t.Helper()
 	conn, err := ros.Dialer{Address: r.Addr(), User: "admin", Pin: ros.Pin(r.Pin())}.Dial(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return r, conn
+	return conn
 }
 
 func read(t testing.TB, conn *ros.Conn) State {
@@ -116,21 +121,5 @@ func apply(t testing.TB, conn *ros.Conn, p Plan) {
 		if err := op.Apply(t.Context(), conn); err != nil {
 			t.Fatalf("%s %s %s: %v", op.Kind, op.Menu, op.Name, err)
 		}
-	}
-}
-
-func TestMatrixFromEmpty(t *testing.T) {
-	c, in := matrix()
-	_, conn := simulated(t, routertest.Config{})
-	before := conn.Calls()
-	state := read(t, conn)
-	t.Logf("read: %d calls", conn.Calls()-before)
-	plan := c.Plan(in, state, Options{})
-	t.Log("\n" + plan.Text(false))
-	before = conn.Calls()
-	apply(t, conn, plan)
-	t.Logf("apply: %d calls, %d rows", conn.Calls()-before, len(c.Desired(in, state.Version)))
-	if again := c.Plan(in, read(t, conn), Options{}); !again.Empty() || again.Err() != nil {
-		t.Errorf("the second plan is not empty:\n%s", again.Text(false))
 	}
 }

@@ -24,6 +24,7 @@ func (c Config) Plan(in Inputs, actual State, o Options) Plan {
 	}
 	p.judgeSession()
 	p.judgeNewPorts()
+	p.judgeChains()
 	p.judgeNames()
 	p.emit()
 	return p.plan

@@ -15,7 +15,10 @@ const bootstrapKeys = "bootstrap/"
 
 // judgeSession sees to it that nothing goes that the session runs over.
 func (p *planner) judgeSession() {
-	carriers := p.carriers()
+	carriers, bridge := p.carriers()
+	if bridge != "" && bridge != p.cfg.Bridge {
+		p.judgeMovedPorts(bridge)
+	}
 	for _, t := range p.tables {
 		var kept []leaving
 		for _, g := range t.gone {
@@ -48,9 +51,19 @@ func (p *planner) judgeSession() {
 // carrier is a row that the session runs over.
 type carrier struct{ menu, id string }
 
-// carriers follows the session from the router's address down to the bridge.
-func (p *planner) carriers() []carrier {
-	var found []carrier
+// judgeMovedPorts refuses to take ports from the bridge that the session runs
+// over: one of them is the session's.
+func (p *planner) judgeMovedPorts(bridge string) {
+	for _, w := range p.table("/interface/bridge/port").want {
+		if w.have != nil && w.have["bridge"] == bridge {
+			p.refuse("%s is taken from %s, which this session to %s runs over: take the router over with `provision router bootstrap`", w.have["interface"], bridge, p.actual.Via)
+		}
+	}
+}
+
+// carriers follows the session from the router's address down to the bridge,
+// whose name it returns too; empty when it runs over none.
+func (p *planner) carriers() (found []carrier, bridge string) {
 	add := func(menu string, fits func(ros.Row) bool) (ros.Row, bool) {
 		rows := p.actual.Rows[menu]
 		at := slices.IndexFunc(rows, fits)
@@ -65,7 +78,7 @@ func (p *planner) carriers() []carrier {
 		return err == nil && prefix.Addr() == p.actual.Via
 	})
 	if !ok {
-		return nil
+		return nil, ""
 	}
 	name := address["interface"]
 	if vlan, ok := add("/interface/vlan", func(row ros.Row) bool { return row["name"] == name }); ok {
@@ -76,6 +89,8 @@ func (p *planner) carriers() []carrier {
 	} else if name == p.cfg.Bridge {
 		p.refuse("this session to %s runs untagged over %s itself, which will take tagged frames only: put the router's address on a VLAN first, or take the router over with `provision router bootstrap`", p.actual.Via, name)
 	}
-	add("/interface/bridge", func(row ros.Row) bool { return row["name"] == name })
-	return found
+	if _, ok := add("/interface/bridge", func(row ros.Row) bool { return row["name"] == name }); ok {
+		bridge = name
+	}
+	return found, bridge
 }

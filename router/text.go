@@ -213,7 +213,7 @@ func (w *writer) notes(title, color string, notes []string) {
 	}
 	w.line("%s", w.in(bold+color, title))
 	for _, n := range notes {
-		w.line("  %s", n)
+		w.line("  %s", value(n))
 	}
 }
 

@@ -110,6 +110,9 @@ var durationUnits = []struct {
 	unit time.Duration
 }{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}, {"ms", time.Millisecond}}
 
+// longestTime bounds what is read: more would overflow.
+const longestTime = 200 * 365 * 24 * time.Hour
+
 // parseDuration reads "1h", "1w2d03:04:05", "00:00:30", "1m30s", "500ms" and
 // "3600", which are seconds.
 func parseDuration(s string) (time.Duration, bool) {
@@ -124,7 +127,7 @@ func parseDuration(s string) (time.Duration, bool) {
 		}
 		if rest := s[digits:]; rest == "" || rest[0] == ':' {
 			clock, ok := parseClock(s)
-			return total + clock, ok
+			return total + clock, ok && clock <= longestTime-total
 		}
 		n, err := strconv.ParseUint(s[:digits], 10, 31)
 		if err != nil {
@@ -134,7 +137,7 @@ func parseDuration(s string) (time.Duration, bool) {
 		unit := s[:len(s)-len(strings.TrimLeft(s, "wdhms"))]
 		known := false
 		for _, u := range durationUnits {
-			if u.name == unit {
+			if u.name == unit && time.Duration(n) <= (longestTime-total)/u.unit {
 				total, known = total+time.Duration(n)*u.unit, true
 			}
 		}
@@ -160,7 +163,7 @@ func parseClock(s string) (time.Duration, bool) {
 		}
 		seconds = seconds*60 + n
 	}
-	return time.Duration(seconds) * time.Second, true
+	return time.Duration(seconds) * time.Second, seconds <= uint64(longestTime/time.Second)
 }
 
 // formatDuration writes d as RouterOS does: 1w2d, 1h30m, 30s.
