@@ -21,9 +21,9 @@ import (
 // may have to move a cable.
 const DefaultWithin = 10 * time.Minute
 
-// quick bounds the look whether a router that is known already is still at its
-// bootstrap address.
-const quick = 3 * time.Second
+// lookWithin bounds a look whether the router is at an address where it may not
+// be.
+const lookWithin = 3 * time.Second
 
 // Takeover leads one router from the state that Script leaves it in to the
 // configuration. Config, Inputs, Dir, Password and Log must be set. Nothing else
@@ -55,6 +55,8 @@ type Takeover struct {
 
 	Now   func() time.Time                     // time.Now when nil
 	After func(time.Duration) <-chan time.Time // time.After when nil
+
+	look time.Duration // lookWithin when 0
 }
 
 // ErrNotProven: the router holds the first plan, but does not answer at its
@@ -129,7 +131,7 @@ func (t *Takeover) enter(ctx context.Context, pin ros.Pin, tell func(commit.Step
 	d := t.bootstrap(pin)
 	tell(commit.Step{Text: "looking for the router at " + d.Address})
 	if !pin.IsZero() {
-		d.Timeout = quick
+		d.Timeout = cmp.Or(t.look, lookWithin)
 	}
 	d.TrustFirst = func(shown ros.Pin) error {
 		if t.Trust == nil {
@@ -174,6 +176,7 @@ func (t *Takeover) admitting() router.Config {
 // prove waits for a new session on the production address.
 func (t *Takeover) prove(ctx context.Context, pin ros.Pin, tell func(commit.Step)) error {
 	d := t.production(pin)
+	d.Timeout = cmp.Or(t.look, lookWithin)
 	within := cmp.Or(t.Within, DefaultWithin)
 	for until := t.now().Add(within); ; {
 		err := t.try(ctx, d)
