@@ -260,7 +260,7 @@ func (w *wire) carry(c net.Conn) {
 	var both sync.WaitGroup
 	for _, way := range [][2]net.Conn{{c, far}, {far, c}} {
 		both.Go(func() {
-			io.Copy(way[0], way[1]) //nolint:errcheck // ends with either side
+			io.Copy(way[0], way[1]) // ends with either side
 			way[0].Close()
 		})
 	}
@@ -275,4 +275,31 @@ func (w *wire) cut() {
 	for _, c := range w.conns {
 		c.Close()
 	}
+}
+
+// A timer that runs while somebody's safe mode is held loses its work when
+// that is taken back. It comes back itself, and runs again.
+func TestTimerInSomebodysSafeMode(t *testing.T) {
+	r := newCutRig(t)
+	r.killAt(70) // in the middle of the plan
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.c.Apply(t.Context(), Options{By: "eva"}, nil) // it dies
+	}()
+	<-done
+	if !r.router.AwaitSessions(0, 10*time.Second) {
+		t.Fatal("the router has not noticed that the appliance is gone")
+	}
+	r.clock.Advance(r.c.deadline(Options{}) - 2*time.Minute)
+	if r.router.Snapshot() == r.before {
+		t.Fatal("nothing is left for the timer to do")
+	}
+	r.router.Faults().HoldSafeMode()
+	r.clock.Advance(cutAfter - time.Minute)
+	if got := r.router.Snapshot(); got != r.before {
+		t.Fatalf("the timer has not run:\n%s", got)
+	}
+	r.clock.Advance(time.Hour)
+	r.holds(r.before)
 }

@@ -98,7 +98,7 @@ func TestYoungerCommitIsLeftAlone(t *testing.T) {
 	answer := make(chan struct{})
 	go func() {
 		defer close(answer)
-		r.c.Apply(t.Context(), Options{By: "eva"}, nil) //nolint:errcheck // it dies
+		r.c.Apply(t.Context(), Options{By: "eva"}, nil) // it dies
 	}()
 	<-answer
 	r.clock.Advance(time.Hour)
