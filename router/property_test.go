@@ -116,7 +116,7 @@ func converges(t *testing.T, conn *ros.Conn, c Config, in Inputs, o Options, sto
 var versions = []string{"7.18", "7.21.3", "7.24.2"}
 
 func TestEverySecondPlanIsEmpty(t *testing.T) {
-	for seed := range 60 {
+	for seed := range 40 {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rng := random(seed)
 			c, in := matrix()
