@@ -40,14 +40,13 @@ func (m *menu) query() []string {
 }
 
 func (s *State) system(ctx context.Context, conn *ros.Conn) error {
-	rows, err := conn.Print(ctx, "/system/resource", words("version board-name"))
+	rows, err := conn.Print(ctx, "/system/resource", words("version"))
 	if err != nil {
 		return fmt.Errorf("read /system/resource: %w", err)
 	}
 	if len(rows) != 1 {
 		return fmt.Errorf("read /system/resource: %d rows instead of one", len(rows))
 	}
-	s.Board = rows[0]["board-name"]
 	if s.Version, err = ParseVersion(rows[0]["version"]); err != nil {
 		return err
 	}

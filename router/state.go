@@ -17,7 +17,6 @@ type Row struct {
 // State is what Read has found.
 type State struct {
 	Version   Version
-	Board     string
 	Mode      DeviceMode
 	Ethernets []string // the ports of the router
 	Via       netip.Addr
