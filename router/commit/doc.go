@@ -14,7 +14,7 @@
 //  5. Read back, and check from new connections that the router still does
 //     its work.
 //  6. Wait for a person where one wanted that, then release safe mode and
-//     remove the timer: that single call is the point of no return.
+//     remove the timer: its removal is one call, and the point of no return.
 //
 // Anything else that happens ends in the state before: the last transaction is
 // unrolled, the inverse takes the earlier ones back, and reading proves it. A
