@@ -82,6 +82,12 @@ func (j *Journey) Print(out io.Writer) error {
 		where = ", at " + j.Host.Address.String()
 	}
 	fmt.Fprintf(w, "%s\t%6.1fs\tsince power-on%s\n", j.Host.State, j.Took().Seconds(), where)
+	if len(j.Moves) > 0 {
+		fmt.Fprintln(w, "\nPORT\tAFTER\tWHAT")
+	}
+	for _, m := range j.Moves {
+		fmt.Fprintf(w, "moved\t%6.1fs\t%s\n", m.Time.Sub(j.PoweredOn).Seconds(), m.What)
+	}
 	return w.Flush()
 }
 

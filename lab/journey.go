@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"provision.internal/host"
+	"provision.internal/web"
 )
 
 // Journey is what one machine went through between power-on and Ready.
@@ -20,6 +21,13 @@ type Journey struct {
 	Seen      time.Time
 	Offered   netip.Addr // the first address that the appliance gave it, if it gave any by then
 	States    []Chapter  // since the last admission
+	Moves     []Move     // of its port on the router, in a rack that has one
+}
+
+// Move is a port that was put into another VLAN.
+type Move struct {
+	Time time.Time
+	What string // "port ether3 is in lan0 now (production): the host is Configured"
 }
 
 // Chapter is the time that the host was in one state, as `provision host --json`
@@ -102,6 +110,15 @@ func (r *Rack) tell(ctx context.Context, p Programs, name string, j *Journey) er
 		return fmt.Errorf("provision host --json: %w", err)
 	}
 	j.Host, j.States = told.Host, told.States
+	events, err := r.Client().Events(ctx, web.Query{Host: name, Since: j.PoweredOn})
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		if e.Kind == host.KindPort {
+			j.Moves = append(j.Moves, Move{Time: e.Time, What: e.Cause})
+		}
+	}
 	if h := j.Host; h.State != host.Ready {
 		return fmt.Errorf("%s is %s, not Ready", name, h.State)
 	}

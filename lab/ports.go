@@ -44,38 +44,50 @@ func (r *Rack) plug(device string) (port string, err error) {
 		if err := os.MkdirAll(r.cablesDir(), 0o755); err != nil {
 			return "", err
 		}
-		return port, os.WriteFile(filepath.Join(r.cablesDir(), device), []byte(port+"\n"), 0o644)
+		return port, r.cable(device, port)
 	}
 	return "", fmt.Errorf("the rack's router has no port left for %s: it has %d", device, hostPorts)
 }
 
-// Port is the router's port that a machine hangs on; empty in a rack without a
-// router.
+// Port is the router's port that a machine or a neighbour hangs on; empty in a
+// rack without a router.
 func (r *Rack) Port(name string) string {
 	cables, err := readCables(r.cablesDir())
 	if err != nil {
 		return ""
 	}
-	return cables[Machine{Name: name}.tap()]
+	return cables[device(cables, name)]
 }
 
-// Replug puts a machine's cable into another port of the router, or into that of
-// another machine, whose cable then hangs where this one was.
+// Replug puts the cable of a machine or a neighbour into another port of the
+// router. A cable that is there already goes where this one was.
 func (r *Rack) Replug(name, port string) error {
 	cables, err := readCables(r.cablesDir())
 	if err != nil {
 		return err
 	}
-	device := Machine{Name: name}.tap()
-	old := cables[device]
+	moved := device(cables, name)
 	for other, p := range cables {
-		if p == port && other != device {
-			if err := os.WriteFile(filepath.Join(r.cablesDir(), other), []byte(old+"\n"), 0o644); err != nil {
+		if p == port && other != moved {
+			if err := r.cable(other, cables[moved]); err != nil {
 				return err
 			}
 		}
 	}
+	return r.cable(moved, port)
+}
+
+func (r *Rack) cable(device, port string) error {
 	return os.WriteFile(filepath.Join(r.cablesDir(), device), []byte(port+"\n"), 0o644)
+}
+
+// device is the end of a cable: a machine's tap, or what is called like the
+// neighbour.
+func device(cables map[string]string, name string) string {
+	if tap := (Machine{Name: name}).tap(); cables[tap] != "" {
+		return tap
+	}
+	return name
 }
 
 // readCables tells which port each device hangs on.
