@@ -9,10 +9,11 @@ import (
 	"provision.internal/router/routertest"
 )
 
-// The link may be cut at every single call, before or after the router has
-// carried it out. The router can then be reached at one of its addresses at
-// least, and running again brings it to the site's configuration.
-func TestCutAtEveryCall(t *testing.T) {
+// The link may be cut at every call that changes something, before or after the
+// router has carried it out, and while it is read. The router can then be reached
+// at one of its addresses at least, and running again brings it to the site's
+// configuration.
+func TestCutAtEveryChange(t *testing.T) {
 	whole := newRig(t, routertest.Config{})
 	whole.install()
 	var calls []string
@@ -25,8 +26,9 @@ func TestCutAtEveryCall(t *testing.T) {
 			"before": (*routertest.Faults).CutBefore, "after": (*routertest.Faults).CutAfter,
 		} {
 			n := i + 1
-			if name == "after" && strings.HasSuffix(command, "/print") || testing.Short() && n%7 != 0 {
-				continue // a read that was carried out is as one that was not
+			reads := strings.HasSuffix(command, "/print")
+			if reads && (name == "after" || n%5 != 0) || testing.Short() && n%7 != 0 {
+				continue // a read that was carried out is as one that was not, and there are many
 			}
 			t.Run(fmt.Sprintf("%s call %d, %s", name, n, strings.ReplaceAll(command[1:], "/", " ")), func(t *testing.T) {
 				r := newRig(t, routertest.Config{})

@@ -121,7 +121,7 @@ func (r *rig) takeover() *Takeover {
 		Config: r.config, Inputs: r.inputs, Dir: r.dir, By: "eva", Source: r.appliance(),
 		Password: func() (string, error) { return password, nil },
 		Trust:    func(p ros.Pin) error { return nil },
-		look:     200 * time.Millisecond,
+		look:     50 * time.Millisecond,
 		Log:      slog.New(slog.NewTextHandler(r.t.Output(), nil)),
 		Now:      r.clock.Now,
 		After: func(d time.Duration) <-chan time.Time {
