@@ -11,5 +11,8 @@ type Bootstrap struct {
 	Appliance netip.Addr   `mapstructure:"appliance"` // ours
 }
 
+// BootstrapVLAN is the name of that VLAN's interface on the router.
+const BootstrapVLAN = "bootstrap"
+
 // IsZero reports whether no way in is configured.
 func (b Bootstrap) IsZero() bool { return b == Bootstrap{} }

@@ -1,6 +1,9 @@
 package router
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // bootstrap looks at the way into a router that was reset, where there is one.
 func (v *validator) bootstrap() {
@@ -25,7 +28,10 @@ func (v *validator) bootstrap() {
 	case !b.Address.Contains(b.Appliance) || b.Appliance == b.Address.Addr():
 		v.fault("bootstrap.appliance", "want another address of %s than the router's", b.Address.Masked())
 	}
-	for _, vlan := range v.cfg.VLANs {
+	for i, vlan := range v.cfg.VLANs {
+		if vlan.Name == BootstrapVLAN {
+			v.fault(fmt.Sprintf("vlans[%d].name", i), "%s is the name of the way in of router.bootstrap", vlan.Name)
+		}
 		if vlan.Address.IsValid() && b.Address.Overlaps(vlan.Address) {
 			v.fault("bootstrap.address", "%s overlaps with %s of %s", b.Address, vlan.Address, vlan.Name)
 		}

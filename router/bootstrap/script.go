@@ -16,11 +16,8 @@ var netinstall string
 
 var script = template.Must(template.New("netinstall.rsc").Funcs(template.FuncMap{"quote": router.Quote}).Parse(netinstall))
 
-// Names of what the script makes on the router.
-const (
-	vlanName    = "bootstrap"
-	certificate = "provision"
-)
+// certificate is the name of the one that the script makes on the router.
+const certificate = "provision"
 
 // ErrNoWayIn: the configuration does not say how a fresh router is reached.
 var ErrNoWayIn = errors.New("router.bootstrap is missing: name the port, the VLAN and the two addresses by which a router that was reset is reached")
@@ -45,7 +42,7 @@ func Script(c router.Config, in router.Inputs, password string) (string, error) 
 		"Closed": []string{"telnet", "ftp", "www", "www-ssl", "api", "winbox"},
 		"From":   strings.Join(sources, "/32,") + "/32", "Sources": sources,
 		"User": c.User, "Password": password,
-		"Interface": b.Interface, "Name": vlanName, "VLAN": b.VLAN, "Address": b.Address.String(),
+		"Interface": b.Interface, "Name": router.BootstrapVLAN, "VLAN": b.VLAN, "Address": b.Address.String(),
 		"Certificate": certificate, "CommonName": cmp.Or(c.Identity, "router"),
 	})
 	return text.String(), err
