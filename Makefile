@@ -16,7 +16,7 @@ EMBED_SRC  := $(shell git ls-files -co --exclude-standard 2>/dev/null | grep -E 
 PACKAGES := qemu-system-x86 qemu-system-arm qemu-utils ovmf qemu-efi-aarch64 seabios ipxe ipxe-qemu \
 	grub2-common grub-pc-bin grub-efi-amd64-bin dosfstools mtools e2fsprogs fdisk xz-utils zstd cpio kmod \
 	iproute2 nftables ethtool iputils-ping tcpdump curl busybox-static shellcheck \
-	isc-dhcp-client udhcpc dhcpcd-base tftp-hpa dnsmasq-base jq cryptsetup-bin btrfs-progs xfsprogs
+	isc-dhcp-client udhcpc dhcpcd-base tftp-hpa dnsmasq-base jq cryptsetup-bin btrfs-progs xfsprogs mdadm
 
 # The peers of bench-peers. Their services are kept from starting.
 PEERS := kea-dhcp4-server kea-admin isc-dhcp-server tftpd-hpa nginx-light
@@ -39,9 +39,9 @@ e2e: deps build ## the end-to-end runs alone: real firmware in virtual machines
 	go test $(AS_ROOT) -timeout 60m -count=1 -v ./e2e
 
 .PHONY: check-real
-check-real: ## NOMAD_BIN=FILE: the contract tests on a real Nomad, nothing skipped
-	@test -x "$(NOMAD_BIN)" || { echo "usage: NOMAD_BIN=FILE make check-real"; exit 1; }
-	@out=$$(NOMAD_BIN="$(realpath $(NOMAD_BIN))" go test $(AS_ROOT) -count=1 -v -run Contract ./nomad/... 2>&1); code=$$?; echo "$$out"; \
+check-real: ## NOMAD_BIN=FILE or ROS_ADDR=HOST (ROS_USER, ROS_PASSWORD): the contract tests on the real thing, nothing skipped
+	@test -x "$(NOMAD_BIN)" -o -n "$(ROS_ADDR)" || { echo "usage: NOMAD_BIN=FILE make check-real, or ROS_ADDR=HOST ROS_USER=NAME ROS_PASSWORD=… make check-real"; exit 1; }
+	@out=$$(NOMAD_BIN="$(realpath $(NOMAD_BIN))" go test $(AS_ROOT) -count=1 -v -run Contract $(if $(NOMAD_BIN),./nomad/...) $(if $(ROS_ADDR),./router/routertest) 2>&1); code=$$?; echo "$$out"; \
 	if grep -q -- '--- SKIP' <<<"$$out"; then echo "something was skipped"; exit 1; fi; exit $$code
 
 .PHONY: lint
