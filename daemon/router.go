@@ -65,7 +65,7 @@ func checkRouter(ctx context.Context, cfg Config) Finding {
 	what := "router " + cfg.Router.HostPort()
 	conn, err := cfg.routerDialer(cfg.Server.routerDir()).Dial(ctx)
 	if err != nil {
-		return bad(what, "correct the router section, or take a new router over with provision router bootstrap; until it answers no port follows its host", "%v", err)
+		return bad(what, "correct the router section, or take a new router over with provision router bootstrap; until it answers no port follows its host", "%s", strings.TrimPrefix(err.Error(), what+": "))
 	}
 	defer conn.Close()
 	rows, err := conn.Print(ctx, "/system/resource", []string{"version", "board-name"})

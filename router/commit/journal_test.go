@@ -95,3 +95,13 @@ func TestBackups(t *testing.T) {
 		t.Errorf("%d backups on the router, want %d", backups, keptBackups)
 	}
 }
+
+// The two commits of a takeover may begin in one second; which is the last one
+// decides what is pending, and what drift is compared with.
+func TestIDsSortWithinASecond(t *testing.T) {
+	for range 20 {
+		if first, second := newID(noon), newID(noon.Add(time.Millisecond)); first >= second {
+			t.Fatalf("the commit %s sorts after %s, which began a millisecond later", first, second)
+		}
+	}
+}

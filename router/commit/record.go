@@ -3,6 +3,7 @@ package commit
 import (
 	"crypto/rand"
 	"fmt"
+	"strings"
 	"time"
 
 	"provision.internal/router"
@@ -68,9 +69,10 @@ type record struct {
 	Desired string      `json:"desired"`         // fingerprint of the rows that were wanted
 }
 
-// newID is made of the time and of something that differs between appliances.
+// newID is made of the time, to the millisecond, and of something that differs
+// between appliances. A takeover makes two commits in one second, and they sort.
 func newID(now time.Time) string {
-	return fmt.Sprintf("%s-%s", now.UTC().Format("20060102T150405Z"), rand.Text()[:6])
+	return fmt.Sprintf("%s-%s", strings.ReplaceAll(now.UTC().Format("20060102T150405.000Z"), ".", ""), rand.Text()[:6])
 }
 
 // note adds what a person should know, once.
