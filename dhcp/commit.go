@@ -3,7 +3,25 @@ package dhcp
 import (
 	"context"
 	"log/slog"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// After a group of busyGroup leases the committer rests before the next one, for
+// about as long as a machine takes to come back with its next packet. Otherwise
+// that packet would miss the next sync and wait for the one after it: with the
+// rest, half as many syncs serve more machines. Fewer machines do not wait.
+const (
+	busyGroup = 4
+	restTime  = 100 * time.Microsecond
+)
+
+// rest sleeps for restTime. The runtime's own timers may take a millisecond.
+func rest() {
+	ts := unix.NsecToTimespec(int64(restTime))
+	_ = unix.Nanosleep(&ts, nil) // a signal ends it early, which does no harm
+}
 
 // store lets the committer look into the ledger.
 func (s *Server) store() {
@@ -20,7 +38,11 @@ func (s *Server) commit(last <-chan struct{}) {
 		g := s.next()
 		switch {
 		case g != nil:
+			busy := len(g.leases) >= busyGroup
 			s.conclude(g, s.Leases.CommitLeases(g.leases))
+			if busy {
+				rest()
+			}
 		case ended:
 			return
 		default:
