@@ -13,8 +13,8 @@ import (
 // nothing taken back. The rest is for what other sessions do meanwhile.
 const maxBatch = 60
 
-// take enters safe mode on this session and makes sure of it: from now on the
-// router takes every change back when the session ends.
+// take enters safe mode on conn and makes sure of it: from now on the router
+// takes every change back when conn ends.
 func take(ctx context.Context, conn *ros.Conn) error {
 	_, err := conn.Call(ctx, "/safe-mode/take")
 	if refused(err) {
@@ -26,7 +26,7 @@ func take(ctx context.Context, conn *ros.Conn) error {
 	return holds(ctx, conn)
 }
 
-// holds makes sure that safe mode is this session's.
+// holds makes sure that safe mode is conn's.
 func holds(ctx context.Context, conn *ros.Conn) error {
 	rows, err := conn.Run(ctx, "/safe-mode/print")
 	switch {
@@ -35,7 +35,7 @@ func holds(ctx context.Context, conn *ros.Conn) error {
 	case len(rows) == 1 && yes(rows[0]["current"]):
 		return nil
 	}
-	return fmt.Errorf("%w: the router says that this session does not hold it; too many changes at a time end it, and another session can", ErrSafeMode)
+	return fmt.Errorf("%w: the router says that our connection does not hold it; too many changes at a time end it, and another connection can", ErrSafeMode)
 }
 
 // release leaves safe mode and keeps the changes.
