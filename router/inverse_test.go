@@ -5,8 +5,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"provision.internal/router/routertest"
 )
 
 // The inverse of a plan, run after any part of it, leads back; run again it
@@ -14,14 +12,8 @@ import (
 func TestInverseLeadsBack(t *testing.T) {
 	for seed := range 40 {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			rng := random(seed)
 			c, in := matrix()
-			r, conn := simulated(t, routertest.Config{Version: versions[seed%len(versions)]})
-			partly(t, conn, c.Plan(in, read(t, conn), Options{}), rng)
-			var story []string
-			for range rng.IntN(20) {
-				story = append(story, meddle(r, rng))
-			}
+			rng, r, conn, story := lived(t, seed, c, in)
 			o := everything()
 			for _, f := range c.Plan(in, read(t, conn), o).Foreign {
 				if f.Conflict != "" || rng.IntN(2) == 0 {

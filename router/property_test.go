@@ -115,17 +115,23 @@ func converges(t *testing.T, conn *ros.Conn, c Config, in Inputs, o Options, sto
 
 var versions = []string{"7.18", "7.21.3", "7.24.2"}
 
+// lived is a router with a part of the plan on it and what others did since.
+func lived(t *testing.T, seed int, c Config, in Inputs) (*rand.Rand, *routertest.Router, *ros.Conn, []string) {
+	rng := random(seed)
+	r, conn := simulated(t, routertest.Config{Version: versions[seed%len(versions)]})
+	partly(t, conn, c.Plan(in, read(t, conn), Options{}), rng)
+	var story []string
+	for range rng.IntN(20) {
+		story = append(story, meddle(r, rng))
+	}
+	return rng, r, conn, story
+}
+
 func TestEverySecondPlanIsEmpty(t *testing.T) {
 	for seed := range 40 {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			rng := random(seed)
 			c, in := matrix()
-			r, conn := simulated(t, routertest.Config{Version: versions[seed%len(versions)]})
-			partly(t, conn, c.Plan(in, read(t, conn), Options{}), rng)
-			var story []string
-			for range rng.IntN(20) {
-				story = append(story, meddle(r, rng))
-			}
+			_, _, conn, story := lived(t, seed, c, in)
 			converges(t, conn, c, in, everything(), story)
 		})
 	}

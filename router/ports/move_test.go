@@ -209,14 +209,3 @@ func TestMovesDoNotInterleave(t *testing.T) {
 		g.wants(t, fmt.Sprintf("ether%d", i+4), "20 yes")
 	}
 }
-
-func TestAssignments(t *testing.T) {
-	g := newRig(t, "", 3)
-	got := g.Assignments([]host.Host{
-		{Placed: &host.Placement{Port: "ether4", Stage: host.StageProduction}}, {Placed: &host.Placement{Port: "ether5", Stage: host.StageInstall}},
-		{Port: "ether6"}, {Placed: &host.Placement{Port: "ether3", Stage: host.StageProduction}},
-	})
-	if fmt.Sprint(got) != "map[ether4:lan0 ether5:inst0]" {
-		t.Errorf("Assignments = %v, want those of host ports that were moved", got)
-	}
-}

@@ -42,17 +42,6 @@ func (p *Ports) ForHosts(port string) error {
 	return nil
 }
 
-// Assignments returns the VLAN of each port that was moved for one of hosts.
-func (p *Ports) Assignments(hosts []host.Host) map[string]string {
-	vlans := map[string]string{}
-	for _, h := range hosts {
-		if h.Placed != nil && p.ForHosts(h.Placed.Port) == nil {
-			vlans[h.Placed.Port] = p.vlan(h.Placed.Stage)
-		}
-	}
-	return vlans
-}
-
 // vlan is the name of the VLAN for stage.
 func (p *Ports) vlan(stage host.Stage) string {
 	switch stage {
