@@ -16,7 +16,7 @@ EMBED_SRC  := $(shell git ls-files -co --exclude-standard 2>/dev/null | grep -E 
 PACKAGES := qemu-system-x86 qemu-system-arm qemu-utils ovmf qemu-efi-aarch64 seabios ipxe ipxe-qemu \
 	grub2-common grub-pc-bin grub-efi-amd64-bin dosfstools mtools e2fsprogs fdisk xz-utils zstd cpio kmod \
 	iproute2 nftables ethtool iputils-ping tcpdump curl busybox-static shellcheck \
-	isc-dhcp-client udhcpc dhcpcd-base tftp-hpa dnsmasq-base jq cryptsetup-bin btrfs-progs xfsprogs mdadm
+	isc-dhcp-client udhcpc dhcpcd-base tftp-hpa dnsmasq-base jq cryptsetup-bin btrfs-progs xfsprogs mdadm ansible
 
 # The peers of bench-peers. Their services are kept from starting.
 PEERS := kea-dhcp4-server kea-admin isc-dhcp-server tftpd-hpa nginx-light
