@@ -21,6 +21,7 @@ var (
 	bucketMeta   = []byte("meta")   // generation: see grants.go
 
 	bucketAdmissions = []byte("admissions") // port → standing admission, JSON
+	bucketSecrets    = []byte("secrets")    // name → sealed secret: see seal.go
 )
 
 // dbLockWait bounds the wait for bbolt's own lock, which a tool that inspects
@@ -52,7 +53,7 @@ func (s *Store) openDB() error {
 func (s *Store) makeBuckets() error {
 	var missing [][]byte
 	err := s.db.View(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketHosts, bucketEvents, bucketByHost, bucketMeta, bucketAdmissions} {
+		for _, name := range [][]byte{bucketHosts, bucketEvents, bucketByHost, bucketMeta, bucketAdmissions, bucketSecrets} {
 			if tx.Bucket(name) == nil {
 				missing = append(missing, name)
 			}
