@@ -11,6 +11,10 @@ func (h Host) Clone() Host {
 	h.Session = clone(h.Session)
 	h.Enrolment = clone(h.Enrolment)
 	h.Inventory = clone(h.Inventory)
+	h.Configuration = clone(h.Configuration)
+	if h.Configuration != nil {
+		h.Configuration.Playbooks = slices.Clone(h.Configuration.Playbooks)
+	}
 	if h.Inventory != nil {
 		h.Inventory.Disks = slices.Clone(h.Inventory.Disks)
 		h.Inventory.NICs = slices.Clone(h.Inventory.NICs)

@@ -32,6 +32,8 @@ type Host struct {
 	Snapshot  string     `json:"snapshot,omitempty"`  // of the packages that it was installed from, or is being
 	ByHand    bool       `json:"by_hand,omitempty"`   // installed without the agent: only its operator can enrol it
 
+	Configuration *Configuration `json:"configuration,omitempty"` // the last one; nil before the first
+
 	FirstSeen time.Time `json:"first_seen,omitzero"`
 	LastSeen  time.Time `json:"last_seen,omitzero"`
 	Asked     time.Time `json:"asked,omitzero"` // when it last asked for a boot file, give or take a minute

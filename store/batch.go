@@ -19,6 +19,7 @@ type batch struct {
 	burns  []burn
 	// admissions by port; nil is one that is gone.
 	admissions map[string]*host.Admission
+	upkeep     []entry
 	done       chan struct{} // closed when err is final
 	err        error
 }
@@ -96,7 +97,9 @@ func (s *Store) commitBatch(b *batch) error {
 		}
 	}
 	s.mu.Unlock()
-	s.watchers.signal()
+	if len(b.hosts)+len(b.events)+len(b.admissions) > 0 {
+		s.watchers.signal()
+	}
 	return nil
 }
 
@@ -124,6 +127,9 @@ func (s *Store) write(b *batch) (burned []burn, err error) {
 				}
 			}
 			if err := putAdmissions(tx, b.admissions); err != nil {
+				return err
+			}
+			if err := putUpkeep(tx, b.upkeep); err != nil {
 				return err
 			}
 			return putEvents(tx, b.events)

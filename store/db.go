@@ -22,6 +22,7 @@ var (
 
 	bucketAdmissions = []byte("admissions") // port → standing admission, JSON
 	bucketSecrets    = []byte("secrets")    // name → sealed secret: see seal.go
+	bucketUpkeep     = []byte("upkeep")     // see runs.go
 )
 
 // dbLockWait bounds the wait for bbolt's own lock, which a tool that inspects
@@ -53,7 +54,7 @@ func (s *Store) openDB() error {
 func (s *Store) makeBuckets() error {
 	var missing [][]byte
 	err := s.db.View(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketHosts, bucketEvents, bucketByHost, bucketMeta, bucketAdmissions, bucketSecrets} {
+		for _, name := range [][]byte{bucketHosts, bucketEvents, bucketByHost, bucketMeta, bucketAdmissions, bucketSecrets, bucketUpkeep} {
 			if tx.Bucket(name) == nil {
 				missing = append(missing, name)
 			}
