@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"provision.internal/ansible"
 	"provision.internal/boot"
 	"provision.internal/dhcp"
 	"provision.internal/host"
@@ -27,6 +28,7 @@ type Config struct {
 	Roles     map[string]installer.Role `mapstructure:"roles"`
 	Hosts     []Host                    `mapstructure:"hosts"`
 	Nomad     nomad.Config              `mapstructure:"nomad"`
+	Config    ansible.Config            `mapstructure:"config"`
 	Router    *router.Config            `mapstructure:"router"` // nil: none, or "none" in the file
 	Deadlines Deadlines                 `mapstructure:"deadlines"`
 }

@@ -35,7 +35,8 @@ type Role struct {
 	Locale     string      `mapstructure:"locale"`   // de_DE.UTF-8
 	Cmdline    string      `mapstructure:"cmdline"`  // kernel command line of the installed system
 	Nomad      Nomad       `mapstructure:"nomad"`
-	Job        string      `mapstructure:"job"` // template of the configuration job; nomad.job of the appliance when empty
+	Job        string      `mapstructure:"job"`       // template of the configuration job; nomad.job of the appliance when empty
+	Playbooks  []string    `mapstructure:"playbooks"` // that configure its hosts, in order; config.playbooks of the appliance when empty
 }
 
 // BootOrder is what UEFI firmware tries first on an installed machine. A BIOS has
