@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"provision.internal/host"
@@ -45,7 +47,9 @@ func portOf(g *host.Grant) string {
 // admissions gives standing admissions to the strangers that are on their ports,
 // and ends those that have expired.
 func (m *mover) admissions(ctx context.Context, now time.Time) {
-	for _, a := range m.Store.Admissions() {
+	standing := m.Store.Admissions()
+	m.forget(standing)
+	for _, a := range standing {
 		var err error
 		if !a.Open(now) {
 			_, err = m.Store.Cancel(a.ID, actor, "no machine came before "+a.Expires.UTC().Format(time.RFC3339))
@@ -76,8 +80,7 @@ func (m *mover) take(a host.Admission, now time.Time) error {
 			_, err := m.Store.Take(a.ID, h.MAC, actor, fmt.Sprintf("found on port %s: admitted as %s with role %s, as %s wants it", a.Port, a.Name, a.Role, a.By))
 			return err
 		}
-		if key := a.ID + h.MAC.String(); m.told[key] != why {
-			m.told[key] = why
+		if m.news(refusal{a.ID, h.MAC}, why) {
 			text := fmt.Sprintf("not admitted as %s, for whom port %s waits: %s", a.Name, a.Port, why)
 			if err := m.Store.Record(host.Event{MAC: h.MAC, Kind: host.KindNotice, Actor: actor, Cause: text}); err != nil {
 				return err
@@ -85,6 +88,34 @@ func (m *mover) take(a host.Admission, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// refusal is a machine that an admission was not for.
+type refusal struct {
+	admission string
+	mac       host.MAC
+}
+
+// mostTold bounds what is remembered of refusals, and with it the events of a
+// flood of invented addresses on a port that an admission waits for.
+const mostTold = 1024
+
+// news reports whether nobody was told yet why a machine was not taken, and
+// remembers it. Beyond mostTold nobody is told.
+func (m *mover) news(key refusal, why string) bool {
+	before, known := m.told[key]
+	if known && before == why || !known && len(m.told) >= mostTold {
+		return false
+	}
+	m.told[key] = why
+	return true
+}
+
+// forget drops what was told of admissions that are no more.
+func (m *mover) forget(standing []host.Admission) {
+	maps.DeleteFunc(m.told, func(key refusal, _ string) bool {
+		return !slices.ContainsFunc(standing, func(a host.Admission) bool { return a.ID == key.admission })
+	})
 }
 
 // Confirm looks, right before the disk of h is written, whether h is still alone

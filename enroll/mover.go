@@ -29,7 +29,7 @@ type mover struct {
 	places map[host.MAC]host.Place // as last looked
 	heard  map[host.MAC]time.Time  // when machines had been seen last, then
 	blind  string                  // why the last look saw nothing
-	told   map[string]string       // admission and machine → why it was not taken
+	told   map[refusal]string      // why a machine was not taken; at most mostTold
 
 	mu      sync.Mutex
 	busy    map[string]bool     // ports that a move is under way for
@@ -38,7 +38,7 @@ type mover struct {
 
 func newMover(r *Reconciler) *mover {
 	return &mover{
-		Reconciler: r, ended: make(chan struct{}, 1), told: map[string]string{},
+		Reconciler: r, ended: make(chan struct{}, 1), told: map[refusal]string{},
 		busy: map[string]bool{}, trouble: map[host.MAC]string{},
 	}
 }
