@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"provision.internal/router/ros"
 	"provision.internal/router/routertest"
 )
 
@@ -35,6 +36,32 @@ func TestCalls(t *testing.T) {
 	}
 	if again := c.Plan(in, read(t, conn), Options{}); !again.Empty() {
 		t.Error(again.Text(false))
+	}
+}
+
+// Rows that get the same values share a call; what differs or is unset has its
+// own.
+func TestTogether(t *testing.T) {
+	set := func(menu, id string, after ros.Row) Operation {
+		return Operation{Kind: Set, Menu: menu, ID: id, Name: "n" + id, After: after}
+	}
+	off, on := ros.Row{"disabled": "yes"}, ros.Row{"disabled": "no"}
+	for _, tt := range []struct {
+		name string
+		ops  []Operation
+		id   string
+		n    int
+	}{
+		{"alone", []Operation{set("/ip/service", "*1", off)}, "*1", 1},
+		{"the same", []Operation{set("/ip/service", "*1", off), set("/ip/service", "*2", off), set("/ip/service", "*3", on)}, "*1,*2", 2},
+		{"another menu", []Operation{set("/ip/service", "*1", off), set("/ip/address", "*2", off)}, "*1", 1},
+		{"unset", []Operation{set("/ip/dns/static", "*1", ros.Row{"cname": ""}), set("/ip/dns/static", "*2", ros.Row{"cname": ""})}, "*1", 1},
+		{"a menu of one row", []Operation{set("/ip/dns", "", off), set("/ip/dns", "", off)}, "", 1},
+		{"added", []Operation{{Kind: Add, Menu: "/ip/pool", After: off}, {Kind: Add, Menu: "/ip/pool", After: off}}, "", 1},
+	} {
+		if o, n := Together(tt.ops); o.ID != tt.id || n != tt.n {
+			t.Errorf("%s: %q of %d, want %q of %d", tt.name, o.ID, n, tt.id, tt.n)
+		}
 	}
 }
 

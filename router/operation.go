@@ -49,6 +49,24 @@ type Reference struct {
 	ID  string `json:"id,omitempty"`
 }
 
+// Together is the operation that does what the first n of ops do in one call:
+// rows of one menu that get the same values. One that is with no other is alone.
+func Together(ops []Operation) (o Operation, n int) {
+	o, n = ops[0], 1
+	if o.Kind != Set || o.ID == "" || slices.Contains(slices.Collect(maps.Values(o.After)), "") {
+		return o, n
+	}
+	for _, next := range ops[1:] {
+		if next.Kind != Set || next.Menu != o.Menu || next.ID == "" || !maps.Equal(next.After, o.After) {
+			break
+		}
+		o.ID += "," + next.ID
+		o.Name += ", " + next.Name
+		n++
+	}
+	return o, n
+}
+
 // Apply carries the operation out. Most take one call; a field that is unset
 // may take one of its own.
 func (o Operation) Apply(ctx context.Context, conn *ros.Conn) error {

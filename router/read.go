@@ -16,6 +16,17 @@ func Read(ctx context.Context, conn *ros.Conn) (State, error) {
 	if err := s.system(ctx, conn); err != nil {
 		return State{}, err
 	}
+	return s, s.menus(ctx, conn)
+}
+
+// Again reads the menus once more on the same session: a router keeps its
+// release, its device mode and its ports as long as its sessions.
+func (s State) Again(ctx context.Context, conn *ros.Conn) (State, error) {
+	s.Rows = map[string][]ros.Row{}
+	return s, s.menus(ctx, conn)
+}
+
+func (s *State) menus(ctx context.Context, conn *ros.Conn) error {
 	for i := range menus {
 		m := &menus[i]
 		if !m.has(s.Version) {
@@ -23,11 +34,11 @@ func Read(ctx context.Context, conn *ros.Conn) (State, error) {
 		}
 		rows, err := conn.Print(ctx, m.path, m.proplist(s.Version), m.query()...)
 		if err != nil {
-			return State{}, fmt.Errorf("read %s: %w", m.path, err)
+			return fmt.Errorf("read %s: %w", m.path, err)
 		}
 		s.Rows[m.path] = rows
 	}
-	return s, nil
+	return nil
 }
 
 // query leaves out what the router makes by itself. Rows that are not dynamic

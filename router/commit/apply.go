@@ -82,8 +82,9 @@ func (c *Committer) commit(ctx context.Context, conn *ros.Conn, o Options, tell 
 
 // prepared is what was read before the change and is compared with afterwards.
 type prepared struct {
-	want []router.Row
-	up   []string // BGP connections with an established session
+	state router.State
+	want  []router.Row
+	up    []string // BGP connections with an established session
 }
 
 // prepare reads the router, plans, and refuses what must not be done. Nothing
@@ -125,11 +126,11 @@ func (a *attempt) prepare(ctx context.Context, o Options) (prepared, error) {
 			return prepared{}, err
 		}
 	}
-	p := prepared{want: a.Config.Desired(in, state.Version)}
-	if p.up, err = established(ctx, a.conn); err != nil {
-		return prepared{}, err
+	p := prepared{state: state, want: a.Config.Desired(in, state.Version)}
+	if len(state.Rows[connections]) > 0 { // else none can be up
+		p.up, err = established(ctx, a.conn)
 	}
-	return p, nil
+	return p, err
 }
 
 // leftover removes a dead-man of a commit of ours that is settled, and refuses
@@ -187,14 +188,20 @@ func (a *attempt) change(until context.Context) error {
 				return err
 			}
 		}
-		for i, o := range operations[begin:min(begin+size, len(operations))] {
+		end := min(begin+size, len(operations))
+		for i := begin; i < end; {
 			if err := context.Cause(until); err != nil {
 				return err
 			}
-			a.tell(Step{Text: describe(o), Done: begin + i, Total: len(operations)})
+			o, n := router.Together(operations[i:end])
+			a.tell(Step{Text: describe(o), Done: i, Total: len(operations)})
 			if err := o.Apply(ctx, a.conn); err != nil {
-				return fmt.Errorf("operation %d of %d, %s: %w", begin+i+1, len(operations), describe(o), err)
+				return fmt.Errorf("operation %d of %d, %s: %w", i+1, len(operations), describe(o), err)
 			}
+			i += n
+		}
+		if end == len(operations) {
+			break // verify looks, before anything is kept
 		}
 		if err := holds(ctx, a.conn); err != nil {
 			return err
@@ -207,7 +214,7 @@ func (a *attempt) change(until context.Context) error {
 // verify reads back and looks whether the router does its work.
 func (a *attempt) verify(ctx context.Context, o Options, p prepared) error {
 	a.say("reading back")
-	state, err := router.Read(ctx, a.conn)
+	state, err := p.state.Again(ctx, a.conn)
 	if err != nil {
 		return err
 	}
@@ -258,7 +265,15 @@ func (a *attempt) disarm(ctx context.Context) error {
 	if err := a.conn.Remove(ctx, schedulers, t.id); err != nil {
 		return err
 	}
-	return removeScripts(ctx, a.conn)
+	var names []string
+	for n := range a.rec.Inverse {
+		names = append(names, scriptName(n+1))
+	}
+	err = a.conn.Remove(ctx, scripts, strings.Join(names, ","))
+	if errors.Is(err, ros.ErrMissing) { // somebody has removed some of them
+		return removeScripts(ctx, a.conn)
+	}
+	return err
 }
 
 // settled ends the commit with an outcome, durably.

@@ -72,7 +72,7 @@ func TestForeignChangeMeanwhile(t *testing.T) {
 		r := newRig(t, routertest.Config{})
 		r.holdSite()
 		before := r.router.Snapshot()
-		r.during("/safe-mode/print", 2, func() { do(t, r, "/system/identity/set", "=name=mine") })
+		r.during("/ip/dns/static/add", 1, func() { do(t, r, "/system/identity/set", "=name=mine") })
 		commit := r.apply(RolledBack)
 		if !strings.Contains(commit.Reason, "/system/identity") {
 			t.Errorf("reason %q does not name the row", commit.Reason)
