@@ -71,7 +71,7 @@ fuzz: build ## every fuzz target for FUZZTIME (default 10s)
 	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} -fuzzminimizetime 1x $$pkg || exit 1; done; done
 
 .PHONY: build
-build: bin/provision bin/lab bin/standin-xbps bin/standin-nomad ## bin/provision with the loaders and agents embedded, and the rack's programs
+build: bin/provision bin/lab bin/standin-xbps bin/standin-nomad bin/standin-ansible ## bin/provision with the loaders and agents embedded, and the rack's programs
 
 LOADERS := $(EMBEDDED)/undionly.kpxe $(EMBEDDED)/snponly.efi $(EMBEDDED)/arm64.efi
 AGENTS  := $(EMBEDDED)/agent-amd64 $(EMBEDDED)/agent-arm64

@@ -13,7 +13,7 @@ import (
 )
 
 // Programs is the folder with what `make build` makes: provision, lab,
-// standin-xbps and standin-nomad.
+// and the stand-ins.
 type Programs string
 
 // Provision is the program under test.
@@ -24,7 +24,10 @@ func (p Programs) lab() string { return filepath.Join(string(p), "lab") }
 // Sources are the stand-ins, or what the environment names in their place:
 // LAB_XBPS, the root of an installed XBPS, and LAB_NOMAD, a Nomad binary.
 func (p Programs) Sources() Sources {
-	s := Sources{XBPS: filepath.Join(string(p), "standin-xbps"), Nomad: filepath.Join(string(p), "standin-nomad")}
+	s := Sources{
+		XBPS: filepath.Join(string(p), "standin-xbps"), Nomad: filepath.Join(string(p), "standin-nomad"),
+		Ansible: filepath.Join(string(p), "standin-ansible"),
+	}
 	if dir := os.Getenv("LAB_XBPS"); dir != "" {
 		s.XBPS = dir
 	}

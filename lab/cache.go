@@ -22,7 +22,7 @@ func inputsKey(d *debs, src Sources) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, program := range []string{self, src.XBPS, src.Nomad} {
+	for _, program := range []string{self, src.XBPS, src.Nomad, src.Ansible} {
 		if err := hashProgram(h, program); err != nil {
 			return "", err
 		}

@@ -15,7 +15,7 @@ import (
 func TestInputsFollowTheirPrograms(t *testing.T) {
 	key := func(root string) string {
 		t.Helper()
-		k, err := inputsKey(&debs{}, Sources{XBPS: root, Nomad: filepath.Join(root, "usr/bin/xbps-install")})
+		k, err := inputsKey(&debs{}, Sources{XBPS: root, Nomad: filepath.Join(root, "usr/bin/xbps-install"), Ansible: filepath.Join(root, "usr/bin/xbps-install")})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,8 +20,9 @@ func (in *Inputs) Void() string { return filepath.Join(in.Dir, "void") }
 
 // Sources are the programs that the stand-in repository cannot take from Debian.
 type Sources struct {
-	XBPS  string // static program that acts by the name it is called by, or the root of an installed XBPS
-	Nomad string // static program
+	XBPS    string // static program that acts by the name it is called by, or the root of an installed XBPS
+	Nomad   string // static program
+	Ansible string // static program: ansible-playbook
 }
 
 // MakeInputs makes the inputs below base, or finds them made from the same

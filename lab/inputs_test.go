@@ -146,7 +146,7 @@ func testInputs(t *testing.T) *Inputs {
 		}
 	}
 	src := Programs(filepath.Join("..", "bin")).Sources()
-	for _, program := range []string{src.XBPS, src.Nomad} {
+	for _, program := range []string{src.XBPS, src.Nomad, src.Ansible} {
 		if !exists(program) {
 			t.Skipf("needs %s: make build makes it", program)
 		}

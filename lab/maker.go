@@ -51,7 +51,7 @@ func (m *maker) make(ctx context.Context) error {
 			return fmt.Errorf("package %s: %w", r.name, err)
 		}
 	}
-	for _, add := range []func(context.Context) error{m.linux, m.xbps, m.nomad} {
+	for _, add := range []func(context.Context) error{m.linux, m.xbps, m.nomad, m.ansible} {
 		if err := add(ctx); err != nil {
 			return err
 		}

@@ -105,3 +105,14 @@ func (m *maker) nomad(context.Context) error {
 	)
 	return m.add(nonfreePart, xbps.Package{Pkgver: "nomad-2.0.6_1", Desc: "Distributed, highly available scheduler", Depends: depends([]string{"glibc", "busybox"})}, files)
 }
+
+// ansible makes the package of Ansible, which on a real host needs Python.
+func (m *maker) ansible(context.Context) error {
+	program, err := os.ReadFile(m.sources.Ansible)
+	if err != nil {
+		return fmt.Errorf("package ansible-core: %w; make build makes the stand-in", err)
+	}
+	files := tree{}
+	files.add(xbps.Regular("usr/bin/ansible-playbook", 0o755, program))
+	return m.add("", xbps.Package{Pkgver: "ansible-core-2.18.1_1", Desc: "Simple deployment, configuration management and execution framework", Depends: depends([]string{"glibc"})}, files)
+}
