@@ -61,6 +61,15 @@ func TestScriptLetsOnlyTheApplianceIn(t *testing.T) {
 					t.Errorf("service %s is open for %q, want %q", s["name"], s["address"], want)
 				}
 			}
+			for menu, closed := range map[string][2]string{
+				"/ipv6/settings":   {"disable-ipv6", "true"},
+				"/tool/mac-server": {"allowed-interface-list", "none"}, "/tool/mac-server/mac-winbox": {"allowed-interface-list", "none"},
+				"/tool/mac-server/ping": {"enabled", "false"},
+			} {
+				if rows := r.router.Rows(menu); len(rows) != 1 || rows[0][closed[0]] != closed[1] {
+					t.Errorf("%s is %v, want %s=%s", menu, rows, closed[0], closed[1])
+				}
+			}
 			d := ros.Dialer{
 				Address: r.config.Bootstrap.Address.Addr().String() + ":8729", User: "provision", Password: password,
 				Pin: ros.Pin(r.router.Pin()), Source: r.config.Bootstrap.Appliance,

@@ -29,6 +29,9 @@ func (r *Router) factory() {
 		r.builtin("/interface/list", map[string]string{"name": name, "comment": "contains " + name + " interfaces"})
 	}
 	r.tables["/ip/neighbor/discovery-settings"].rows[0].fields["discover-interface-list"] = r.reference("/interface/list", "static")
+	for _, menu := range []string{"/tool/mac-server", "/tool/mac-server/mac-winbox"} {
+		r.tables[menu].rows[0].fields["allowed-interface-list"] = r.reference("/interface/list", "all")
+	}
 	r.deviceMode()
 	r.builtin("/routing/bgp/template", map[string]string{"name": "default", "as": "65530"})
 	r.builtin("/system/package", map[string]string{"name": "routeros"})

@@ -2,8 +2,8 @@
 # the manufacturer's configuration. It takes the appliance in, on one VLAN of one
 # port, and nobody else. Afterwards: provision router bootstrap
 #
-# This file holds a password. The router's MAC server is left as it is: with that
-# password it is the way in when nothing else is.
+# This file holds a password. When the way in is lost, a reset button or the serial
+# console is what is left: neighbours by MAC address are not let in either.
 
 # 1. Only what is used listens.
 :do { /ip/service/set telnet disabled=yes } on-error={ :log error "provision: a service stays on" }
@@ -14,6 +14,12 @@
 :do { /ip/service/set winbox disabled=yes } on-error={ :log error "provision: a service stays on" }
 :do { /ip/service/set ssh address="198.51.100.2/32,192.0.2.2/32" } on-error={ :log error "provision: ssh stays open" }
 :do { /ip/service/set api-ssl address="198.51.100.2/32,192.0.2.2/32" disabled=yes } on-error={ :log error "provision: api-ssl stays open" }
+
+# IPv6 would pass by the rules below, and the MAC server by every rule there is.
+:do { /ipv6/settings/set disable-ipv6=yes } on-error={ :log error "provision: IPv6 stays on" }
+:do { /tool/mac-server/set allowed-interface-list=none } on-error={ :log error "provision: the MAC server stays open" }
+:do { /tool/mac-server/mac-winbox/set allowed-interface-list=none } on-error={ :log error "provision: the MAC server stays open" }
+:do { /tool/mac-server/ping/set enabled=no } on-error={ :log error "provision: the MAC server stays open" }
 
 # 2. Only the appliance is listened to.
 :do { /ip/firewall/filter/remove [find where comment~"^provision:bootstrap/"] } on-error={}
