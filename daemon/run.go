@@ -24,6 +24,7 @@ import (
 	"provision.internal/nomad"
 	"provision.internal/store"
 	"provision.internal/tftp"
+	"provision.internal/upkeep"
 	"provision.internal/web"
 	"provision.internal/xbps/mirror"
 )
@@ -85,6 +86,7 @@ type appliance struct {
 	enroll   *enroll.Reconciler
 	mirror   *mirror.Mirror // nil where images.repository is a folder
 	router   *rackRouter    // nil where there is none
+	upkeep   *upkeep.Manager
 	web      *web.Server
 }
 
@@ -147,8 +149,11 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	d.http = httpboot.NewHTTPServer(boots.Plain(), part("http"))
 	d.https = httpboot.NewHTTPServer(boots.Secure(), part("https"))
 	d.https.TLSConfig = authority.TLS()
+	if d.upkeep, err = newUpkeep(cfg, st, cluster, part("upkeep")); err != nil {
+		return nil, err
+	}
 	d.web = &web.Server{
-		Listener: ends.web, Hosts: st, History: st, Log: part("web"), Images: d.images, Status: d.status,
+		Listener: ends.web, Hosts: st, History: st, Log: part("web"), Images: d.images, Status: d.status, Upkeep: d.upkeep,
 		Packages: packages, Roles: cfg.roleNames(), Known: cfg.known(), GrantTTL: cfg.Deadlines.Admitted,
 	}
 	if cfg.Router != nil {
@@ -195,6 +200,7 @@ func (d *appliance) run(ctx context.Context) error {
 	part("web", d.web.Run)
 	part("notices", d.machines.run)
 	part("enroll", d.enroll.Run)
+	part("upkeep", d.upkeep.Run)
 	part("images", d.kits.run)
 	if d.mirror != nil {
 		part("packages", d.mirror.Run)

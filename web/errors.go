@@ -65,7 +65,7 @@ var codes = []refusal{
 }
 
 func codeOf(err error) (Code, int) {
-	all := slices.Concat(routerCodes, codes)
+	all := slices.Concat(routerCodes, upkeepCodes, codes)
 	var coded *Error
 	if errors.As(err, &coded) {
 		for _, c := range all {

@@ -41,8 +41,8 @@ type Known struct {
 	Disk string // serial to install on; allows no foreign signature
 }
 
-// Server answers operators on Listener. Listener, Hosts, History, Log, Images
-// and Status must be set.
+// Server answers operators on Listener. Listener, Hosts, History, Log, Images,
+// Status and Upkeep must be set.
 type Server struct {
 	Listener net.Listener
 	Hosts    Hosts
@@ -50,6 +50,7 @@ type Server struct {
 	Log      *slog.Logger
 	Images   func() []Image
 	Status   func() Status
+	Upkeep   Upkeep
 
 	Packages Packages      // nil where there is no mirror
 	Router   Router        // nil where none is configured
@@ -128,6 +129,7 @@ func (s *Server) Handler() http.Handler {
 	handle("POST "+pathBootstrap, s.bootstrapRouter)
 	handle("POST "+pathRouterConfirm, s.settleRouter(Router.Confirm))
 	handle("POST "+pathRouterRollback, s.settleRouter(Router.Rollback))
+	s.routeRuns(handle)
 	handle("GET "+pathImages, func(w http.ResponseWriter, _ *http.Request) error { return answer(w, s.Images()) })
 	handle("GET "+pathStatus, s.status)
 	handle("GET "+pathVersion, func(w http.ResponseWriter, _ *http.Request) error { return answer(w, s.Status().Version) })

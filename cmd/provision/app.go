@@ -116,7 +116,7 @@ who may write to that socket is an operator.`,
 	root.AddCommand(
 		newServe(a), newCheck(a),
 		newEnroll(a), newHosts(a), newHost(a), newLogs(a), newWatch(a), newReinstall(a), newRetire(a),
-		newImages(a), newRouter(a), newStatus(a), newVersion(a),
+		newImages(a), newConfig(a), newRouter(a), newStatus(a), newVersion(a),
 	)
 	for _, group := range []*cobra.Group{
 		{ID: groupDaemon, Title: "The appliance:"},

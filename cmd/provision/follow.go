@@ -101,12 +101,21 @@ const framesPerSecond = 10
 // run calls take with every update and prints the line that it returns, if
 // any.
 func (s *show) run(ctx context.Context, c *web.Client, q web.Query, take func(web.Update) (string, error)) error {
+	return pump(ctx, s, func(ctx context.Context, send func(web.Update) error, lost func(error)) error {
+		return c.Follow(ctx, q, send, lost)
+	}, take)
+}
+
+// pump is run for any stream.
+func pump[U any](ctx context.Context, s *show, follow func(ctx context.Context, send func(U) error, lost func(error)) error,
+	take func(U) (string, error),
+) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	updates := make(chan web.Update)
+	updates := make(chan U)
 	lost := make(chan error)
 	done := make(chan error, 1)
-	send := func(u web.Update) error {
+	send := func(u U) error {
 		select {
 		case updates <- u:
 			return nil
@@ -115,7 +124,7 @@ func (s *show) run(ctx context.Context, c *web.Client, q web.Query, take func(we
 		}
 	}
 	go func() {
-		done <- c.Follow(ctx, q, send, func(err error) {
+		done <- follow(ctx, send, func(err error) {
 			select {
 			case lost <- err:
 			case <-ctx.Done():

@@ -1,0 +1,366 @@
+package upkeep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"provision.internal/ansible"
+	"provision.internal/host"
+	"provision.internal/nomad"
+)
+
+// Why the work on a host ends before its time.
+var (
+	errCancelled = errors.New("the run was taken back")
+	errLeft      = errors.New("the host is not Ready any more")
+	errLate      = errors.New("the deadline has passed")
+	errAway      = errors.New("the node was waited for long enough")
+)
+
+// begin gives every host of the run that is not done a goroutine of its own. They
+// wait for their turns without holding anything of another host.
+func (m *Manager) begin(ctx context.Context, work *sync.WaitGroup, l *live) {
+	runCtx, cancel := context.WithCancelCause(ctx)
+	l.mu.Lock()
+	l.cancel = cancel
+	if l.run.Cancelled != "" {
+		cancel(errCancelled)
+	}
+	var pending []*row
+	for _, r := range l.rows {
+		if !r.Result.Final() {
+			pending = append(pending, r)
+		}
+	}
+	l.mu.Unlock()
+	var all sync.WaitGroup
+	for _, r := range pending {
+		all.Go(func() { m.course(ctx, runCtx, l, r) })
+	}
+	work.Go(func() {
+		all.Wait()
+		cancel(nil)
+		m.end(ctx, l)
+	})
+}
+
+// end makes the end of a run durable, unless the appliance ends first.
+func (m *Manager) end(life context.Context, l *live) {
+	l.mu.Lock()
+	left := l.left
+	l.mu.Unlock()
+	if left > 0 {
+		return // the next manager goes on
+	}
+	over := l.snapshot()
+	over.Ended = m.now()
+	if !m.insist(life, "run "+over.ID, func() error { return m.Store.KeepRun(over) }) {
+		return
+	}
+	m.mu.Lock()
+	delete(m.runs, over.ID)
+	m.mu.Unlock()
+	l.mu.Lock()
+	l.run.Ended = over.Ended
+	l.tell()
+	l.mu.Unlock()
+	m.Log.Info("run has ended", "run", over.ID, "cause", over.Cause, "commit", over.Commit, "took", over.Ended.Sub(over.Began),
+		"ok", over.Tally[host.ResultOK], "changed", over.Tally[host.ResultChanged], "failed", over.Bad())
+	m.nudge()
+}
+
+// insist repeats f until it succeeds or life ends: a full disk is waited for.
+func (m *Manager) insist(life context.Context, what string, f func() error) bool {
+	for {
+		err := f()
+		if err == nil {
+			return true
+		}
+		m.Log.Error("not stored, will try again", "what", what, "err", err)
+		if !sleep(life, m.Tick) {
+			return false
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) (slept bool) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// course takes one host through the run. life ends with the appliance: the host's
+// row is then left as it is. ctx ends with the run, too.
+func (m *Manager) course(life, ctx context.Context, l *live, r *row) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l.mu.Lock()
+	r.cancel = cancel
+	resumed := r.Result == host.ResultRunning
+	l.mu.Unlock()
+	defer func() {
+		if r.turn != nil {
+			m.turns.leave(r.turn)
+		}
+	}()
+
+	target, release, err := m.place(ctx, l, r, resumed)
+	if err != nil {
+		m.give(life, l, r, err)
+		return
+	}
+	defer release()
+	if !resumed {
+		l.update(r, func(r *host.Row) { r.Result, r.Reason, r.Began = host.ResultRunning, "", m.now() })
+		if !m.insist(life, "the row of "+r.Host, func() error { return m.Store.KeepRow(l.row(r), nil) }) {
+			return
+		}
+	}
+	m.play(life, ctx, l, r, target)
+}
+
+// place returns when the host's turn has come, its node is ready and there is
+// room for it. r.turn is set then.
+func (m *Manager) place(ctx context.Context, l *live, r *row, resumed bool) (Target, func(), error) {
+	waits := func(format string, args ...any) {
+		l.update(r, func(r *host.Row) {
+			if r.Result == host.ResultWaiting {
+				r.Reason = fmt.Sprintf(format, args...)
+			}
+		})
+	}
+	scheduled := l.run.Cause == host.CauseSchedule && !resumed
+	for {
+		if scheduled {
+			if err := m.gate(ctx, l.run.Began, l.run.ID, r.Host, waits); err != nil {
+				return Target{}, nil, err
+			}
+			var has string
+			if r.turn, has = m.turns.try(r.Host, l.run.ID); r.turn == nil {
+				return Target{}, nil, skipf("%s is on it", holderText(has))
+			}
+		}
+		if err := m.turns.wait(ctx, r.turn, func(has string) { waits("%s is on it", holderText(has)) }); err != nil {
+			return Target{}, nil, err
+		}
+		target, ok := m.target(r.Host)
+		if !ok {
+			return Target{}, nil, errLeft
+		}
+		if !resumed {
+			if err := m.ready(ctx, r.Host, func() { waits("waiting for its node") }); err != nil {
+				return target, nil, err
+			}
+		}
+		release, err := m.room(ctx, l, func() { waits("%d hosts are configured at a time", l.run.Parallel) })
+		if err != nil {
+			return target, nil, err
+		}
+		if !scheduled {
+			return target, release, nil
+		}
+		// What was decided while it waited counts.
+		m.mu.Lock()
+		commit, paused := m.commit(), m.decided.Holds(m.Now())
+		m.mu.Unlock()
+		switch {
+		case commit != l.run.Commit:
+			release()
+			return target, nil, skipf("commit %s is to be applied meanwhile", commit)
+		case !paused:
+			return target, release, nil
+		}
+		release()
+		m.turns.leave(r.turn)
+		r.turn = nil
+	}
+}
+
+func holderText(holder string) string {
+	if holder[0] >= '0' && holder[0] <= '9' {
+		return "run " + holder
+	}
+	return holder
+}
+
+// ready waits for the node, but not for ever. tell is called when there is
+// something to wait for.
+func (m *Manager) ready(ctx context.Context, name string, tell func()) error {
+	if m.Ready == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, m.Patience, errAway)
+	defer cancel()
+	slow := time.AfterFunc(time.Second, tell)
+	defer slow.Stop()
+	if err := m.Ready(ctx, name); err != nil {
+		if context.Cause(ctx) == errAway {
+			return &away{err}
+		}
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// away is why nothing could run on a host.
+type away struct{ error }
+
+// skip is why a host is left out.
+type skip struct{ reason string }
+
+func (s *skip) Error() string { return s.reason }
+
+func skipf(format string, args ...any) error { return &skip{fmt.Sprintf(format, args...)} }
+
+// room takes one of the run's places. It is given back by release, or by itself
+// when the host takes very long.
+func (m *Manager) room(ctx context.Context, l *live, tell func()) (release func(), err error) {
+	select {
+	case l.slots <- struct{}{}:
+	default:
+		tell()
+		select {
+		case l.slots <- struct{}{}:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	give := sync.OnceFunc(func() { <-l.slots })
+	loan := time.AfterFunc(m.Loan, give)
+	return func() {
+		loan.Stop()
+		give()
+	}, nil
+}
+
+// play has the playbooks run and keeps what became of them. An outcome that is
+// not known is asked for again.
+func (m *Manager) play(life, ctx context.Context, l *live, r *row, t Target) {
+	run := l.snapshot()
+	order := ansible.Run{
+		Attempt: run.ID, Commit: run.Commit, Playbooks: run.Playbooks, Check: run.Check,
+		Progress: func(playbook, text string) {
+			l.update(r, func(r *host.Row) { r.Playbook, r.Reason = playbook, text })
+		},
+		Done: func(o ansible.Outcome) {
+			l.update(r, func(r *host.Row) { r.Playbook, r.Job = o.Playbook, o.Job })
+		},
+	}
+	if len(order.Playbooks) == 0 {
+		order.Playbooks = t.Playbooks
+	}
+	// Each playbook has its deadline; this one is for a cluster that cannot be
+	// asked.
+	limit := time.Duration(max(1, len(order.Playbooks)))*m.Config.Within() + time.Minute
+	late, stop := context.WithDeadlineCause(ctx, l.row(r).Began.Add(limit), errLate)
+	defer stop()
+	for {
+		outcomes, err := m.Runner.Run(late, t.Target, order)
+		if err == nil || errors.Is(err, nomad.ErrJob) {
+			m.finish(life, l, r, t, outcomes, err)
+			return
+		}
+		if late.Err() == nil {
+			m.Log.Warn("a host does not get on, will try again", "host", r.Host, "run", run.ID, "err", err)
+			l.update(r, func(r *host.Row) { r.Reason = cut(err.Error()) })
+			sleep(late, m.Tick)
+		}
+		if late.Err() == nil {
+			continue
+		}
+		if life.Err() != nil {
+			return
+		}
+		// Nobody waits for it any more; left alone it would go on changing the host.
+		reason := context.Cause(late)
+		if reason == errLate {
+			reason = fmt.Errorf("after %s it is not known how it ended: %w", limit, err)
+		}
+		if err := m.stop(life, r.Host, order); err != nil {
+			reason = fmt.Errorf("%w; and it could not be stopped: %w", reason, err)
+		}
+		m.give(life, l, r, reason)
+		return
+	}
+}
+
+func (m *Manager) stop(life context.Context, name string, order ansible.Run) error {
+	ctx, cancel := context.WithTimeout(life, 10*time.Second)
+	defer cancel()
+	return m.Runner.Stop(ctx, name, order)
+}
+
+// give ends the row of a host on which nothing ran, or not to its end.
+func (m *Manager) give(life context.Context, l *live, r *row, err error) {
+	if life.Err() != nil {
+		return
+	}
+	result := host.ResultFailed
+	var left *skip
+	var gone *away
+	switch {
+	case errors.Is(err, errCancelled):
+		result, err = host.ResultCancelled, fmt.Errorf("taken back by %s", l.snapshot().Cancelled)
+	case errors.As(err, &left):
+		result = host.ResultCancelled
+	case errors.As(err, &gone), errors.Is(err, errLeft):
+		result = host.ResultUnreachable
+	}
+	ended := l.row(r)
+	ended.Result, ended.Reason, ended.Ended = result, cut(err.Error()), m.now()
+	if m.insist(life, "the row of "+r.Host, func() error { return m.Store.KeepRow(ended, nil) }) {
+		l.update(r, func(r *host.Row) { *r = ended })
+	}
+}
+
+// guard ends the work on hosts that left Ready: whoever takes one back, installs
+// it anew or retires it must not meet a run on it.
+func (m *Manager) guard(ctx context.Context) {
+	changed, stop := m.Store.Watch()
+	defer stop()
+	for {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+		m.mu.Lock()
+		runs := make([]*live, 0, len(m.runs))
+		for _, l := range m.runs {
+			runs = append(runs, l)
+		}
+		m.mu.Unlock()
+		if len(runs) > 0 {
+			known := map[string]bool{}
+			for _, t := range m.Targets() {
+				known[t.Host] = true
+			}
+			for _, l := range runs {
+				l.dismiss(known)
+			}
+		}
+		// A look at all hosts costs as much as there are: not for each of a thousand
+		// changes.
+		if !sleep(ctx, time.Second) {
+			return
+		}
+	}
+}
+
+func (l *live) dismiss(known map[string]bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.rows {
+		if r.Result == host.ResultRunning && r.cancel != nil && !known[r.Host] {
+			r.cancel(errLeft)
+		}
+	}
+}
