@@ -1,12 +1,14 @@
 package nomad
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
+	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/nomad/api"
 )
@@ -19,10 +21,24 @@ type Job struct {
 	Role    string
 	Meta    map[string]string
 	Attempt string
-	// Template is the file to render; the configuration's when empty.
+	Play    Play // what it runs, as templates see it
+
+	// Template is the file to render. Text is rendered in its place when set, and
+	// the configuration's nomad.job when both are empty.
 	Template string
+	Text     string
+
+	// Deadline bounds the run, its wait for the node and its drivers included;
+	// there is none when zero. What has not ended by then is stopped.
+	Deadline time.Duration
+
 	// Progress, when set, hears what is going on, in words for a person.
 	Progress func(text string)
+	// Output, when set, reads what a task has written to its standard output, from
+	// the start, once the run has ended by itself. It is called for each task, and
+	// again when the connection broke. ErrOutput is what it reads when that is too
+	// large.
+	Output func(task string, stdout io.Reader)
 }
 
 // ID is the job's ID in the cluster.
@@ -30,9 +46,17 @@ func (j Job) ID() string { return "provision-" + j.Host + "-" + j.Attempt }
 
 // Result is what is left of a run.
 type Result struct {
-	JobID string
-	Logs  []Log // the ends of the tasks' output, as far as they could be had
+	JobID        string
+	Began, Ended time.Time // of its tasks; zero when none has
+	Logs         []Log     // the ends of the tasks' output, as far as they could be had
+	Unread       error     // why Job.Output has not heard everything
 }
+
+// lookTime is what it takes to find the outcome of a run whose time is over.
+const lookTime = 30 * time.Second
+
+// errOverdue ends the context of a run whose deadline has passed.
+var errOverdue = errors.New("its deadline has passed")
 
 // RunJob runs j on the host's node and waits for its end: nil means that every
 // task has succeeded. ErrJob is wrapped when the run failed or can never
@@ -55,28 +79,52 @@ func (c *Cluster) RunJob(ctx context.Context, j Job) (Result, error) {
 	if err != nil {
 		return result, err
 	}
+	bounded, done := deadline(ctx, j.Deadline, job)
+	defer done()
 	if job == nil {
-		job, err = c.start(ctx, j, progress)
-		if err != nil {
-			return result, err
-		}
+		job, err = c.start(bounded, j, progress)
 	}
-	progress("the configuration job runs")
-	verdict, err := c.await(ctx, j.Host, job, w)
-	if err != nil {
+	var v verdict
+	if err == nil {
+		progress("the configuration job runs")
+		v, err = c.await(bounded, j.Host, job, w)
+	}
+	switch {
+	case err != nil && ctx.Err() == nil && errors.Is(err, errOverdue):
+		v.failure = fmt.Sprintf("it did not end within %s (%s) and was stopped: raise config.deadline if it needs longer", j.Deadline, cmp.Or(v.waiting, "it was not started"))
+	case err != nil:
 		return result, err
 	}
-	result.Logs = c.logs(ctx, verdict.allocs)
-	if verdict.failure == "" {
+	result.Began, result.Ended = span(v.allocs)
+	result.Logs = c.logs(ctx, v.allocs)
+	if v.ended && j.Output != nil {
+		result.Unread = c.output(ctx, v.allocs, j.Output)
+	}
+	if v.failure == "" {
 		return result, nil
 	}
-	if !verdict.ended {
+	if !v.ended {
 		// What did not end by itself must not start behind our back later.
 		if err := c.StopJob(ctx, id); err != nil {
 			return result, err
 		}
 	}
-	return result, fmt.Errorf("%w: %s", ErrJob, verdict.failure)
+	return result, fmt.Errorf("%w: %s", ErrJob, v.failure)
+}
+
+// deadline bounds ctx. The time that a job has had already counts, also when
+// another process has started it.
+func deadline(ctx context.Context, within time.Duration, job *api.Job) (context.Context, context.CancelFunc) {
+	if within <= 0 {
+		return context.WithCancel(ctx)
+	}
+	left := within
+	if job != nil && job.SubmitTime != nil {
+		// The servers' clock may be wrong: a run is never given more than its time. And
+		// it may have ended long ago, which takes a moment to find out.
+		left = min(within, max(lookTime, within-time.Since(time.Unix(0, *job.SubmitTime))))
+	}
+	return context.WithTimeoutCause(ctx, left, errOverdue)
 }
 
 // StopJob stops a job that nobody waits for any more. One that is unknown or
@@ -112,13 +160,7 @@ func (c *Cluster) start(ctx context.Context, j Job, progress func(string)) (*api
 	if err != nil {
 		return nil, err
 	}
-	tmpl := c.job
-	if j.Template != "" {
-		if tmpl, err = loadTemplate(j.Template); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrJob, err)
-		}
-	}
-	text, err := render(tmpl, j, node)
+	text, err := c.text(j, node)
 	if err != nil {
 		return nil, err
 	}
@@ -174,11 +216,10 @@ func pin(job *api.Job, id, node string) error {
 		return fmt.Errorf("%w: it has no group: add one in nomad.job", ErrJob)
 	}
 	job.ID = &id
-	if job.NodePool == nil || *job.NodePool == "" || *job.NodePool == DefaultPool {
-		// The constraint names the node, in whichever pool it is.
-		all := api.NodePoolAll
-		job.NodePool = &all
-	}
+	// The constraint names the node, in whichever pool it is: while a host is in
+	// quarantine that is not the one which its template may name.
+	all := api.NodePoolAll
+	job.NodePool = &all
 	constraint := api.NewConstraint("${node.unique.id}", "=", node)
 	if !slices.ContainsFunc(job.Constraints, func(c *api.Constraint) bool { return *c == *constraint }) {
 		job.Constraints = append(job.Constraints, constraint)
@@ -253,9 +294,4 @@ func (c *Cluster) refresh(ctx context.Context, id string) error {
 	}
 	c.view.merge(id, evals, allocs)
 	return nil
-}
-
-func logPath(alloc, task, stream string) string {
-	q := url.Values{"task": {task}, "type": {stream}, "plain": {"true"}, "origin": {"end"}, "offset": {fmt.Sprint(logTail)}}
-	return "/v1/client/fs/logs/" + alloc + "?" + q.Encode()
 }

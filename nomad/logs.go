@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"maps"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -44,7 +46,7 @@ func (c *Cluster) logs(ctx context.Context, allocs []*api.AllocationListStub) (o
 			for _, stream := range []string{"stdout", "stderr"} {
 				var raw []byte
 				err := c.call(ctx, "fetch the log", func(ctx context.Context) error {
-					body, err := c.api.Raw().Response(logPath(a.ID, task, stream), query(ctx))
+					body, err := c.api.Raw().Response(logPath(a.ID, task, stream, "end", logTail), query(ctx))
 					if _, text := answer(err); strings.Contains(text, "not started yet") {
 						return nil // it has written nothing
 					}
@@ -66,6 +68,11 @@ func (c *Cluster) logs(ctx context.Context, allocs []*api.AllocationListStub) (o
 		}
 	}
 	return out
+}
+
+func logPath(alloc, task, stream, origin string, offset int) string {
+	q := url.Values{"task": {task}, "type": {stream}, "plain": {"true"}, "origin": {origin}, "offset": {strconv.Itoa(offset)}}
+	return "/v1/client/fs/logs/" + alloc + "?" + q.Encode()
 }
 
 // lines splits what a task wrote, and takes out what would upset a terminal.

@@ -105,6 +105,8 @@ func taskEnd(t *api.TaskState) string {
 		switch e.Type {
 		case api.TaskNotRestarting, api.TaskKilled, api.TaskKilling, api.TaskRestarting, api.TaskSiblingFailed:
 			continue
+		case api.TaskDriverFailure:
+			return driverFailure(strings.Join(strings.Fields(e.DisplayMessage), " "))
 		case api.TaskTerminated:
 			if code := e.Details["exit_code"]; code != "" && code != "0" {
 				return "exit code " + code
@@ -115,6 +117,25 @@ func taskEnd(t *api.TaskState) string {
 		}
 	}
 	return "its end was not explained"
+}
+
+// driverFailure adds what to do to the words of a driver that cannot start a
+// task. Docker's are those of its daemon, whatever driver asked.
+func driverFailure(text string) string {
+	for _, known := range []struct{ words, advice string }{
+		{"manifest unknown", "the registry has no image of this commit: publish it with provision config publish"},
+		{"pull access denied", "the registry has no such image, or the host may not pull it: check config.image"},
+		{"HTTP response to HTTPS client", "the registry speaks plain HTTP: name it in insecure-registries of the host's Docker"},
+		{"connection refused", "the registry does not answer: check that it runs, and config.image"},
+		{"no such host", "the registry's name is unknown to the host: check config.image and the host's DNS"},
+		{"i/o timeout", "the registry does not answer: check that it runs, and config.image"},
+		{"could not be found", "the host lacks it: add its package to the role"},
+	} {
+		if strings.Contains(text, known.words) {
+			return text + "; " + known.advice
+		}
+	}
+	return text
 }
 
 const noNode = "no ready node is in its datacenters and node pool"
