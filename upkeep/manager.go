@@ -108,6 +108,8 @@ func New(p Parts) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Their names are in order to the second only.
+	slices.SortStableFunc(runs, func(a, b host.Run) int { return a.Began.Compare(b.Began) })
 	for _, r := range runs {
 		if r.Cause == host.CauseSchedule {
 			// The run may be durable, and the time of the next one not.

@@ -114,6 +114,9 @@ func (m *Manager) course(life, ctx context.Context, l *live, r *row) {
 
 	target, release, err := m.place(ctx, l, r, resumed)
 	if err != nil {
+		if resumed {
+			err = m.abandon(life, r.Host, m.order(l, r, target), err)
+		}
 		m.give(life, l, r, err)
 		return
 	}
@@ -234,6 +237,10 @@ func (m *Manager) room(ctx context.Context, l *live, tell func()) (release func(
 		}
 	}
 	give := sync.OnceFunc(func() { <-l.slots })
+	if ctx.Err() != nil { // both came: nothing begins any more
+		give()
+		return nil, context.Cause(ctx)
+	}
 	loan := time.AfterFunc(m.Loan, give)
 	return func() {
 		loan.Stop()
@@ -244,19 +251,7 @@ func (m *Manager) room(ctx context.Context, l *live, tell func()) (release func(
 // play has the playbooks run and keeps what became of them. An outcome that is
 // not known is asked for again.
 func (m *Manager) play(life, ctx context.Context, l *live, r *row, t Target) {
-	run := l.snapshot()
-	order := ansible.Run{
-		Attempt: run.ID, Commit: run.Commit, Playbooks: run.Playbooks, Check: run.Check,
-		Progress: func(playbook, text string) {
-			l.update(r, func(r *host.Row) { r.Playbook, r.Reason = playbook, text })
-		},
-		Done: func(o ansible.Outcome) {
-			l.update(r, func(r *host.Row) { r.Playbook, r.Job = o.Playbook, o.Job })
-		},
-	}
-	if len(order.Playbooks) == 0 {
-		order.Playbooks = t.Playbooks
-	}
+	order := m.order(l, r, t)
 	// Each playbook has its deadline; this one is for a cluster that cannot be
 	// asked.
 	limit := time.Duration(max(1, len(order.Playbooks)))*m.Config.Within() + time.Minute
@@ -269,7 +264,7 @@ func (m *Manager) play(life, ctx context.Context, l *live, r *row, t Target) {
 			return
 		}
 		if late.Err() == nil {
-			m.Log.Warn("a host does not get on, will try again", "host", r.Host, "run", run.ID, "err", err)
+			m.Log.Warn("a host does not get on, will try again", "host", r.Host, "run", order.Attempt, "err", err)
 			l.update(r, func(r *host.Row) { r.Reason = cut(err.Error()) })
 			sleep(late, m.Tick)
 		}
@@ -279,23 +274,48 @@ func (m *Manager) play(life, ctx context.Context, l *live, r *row, t Target) {
 		if life.Err() != nil {
 			return
 		}
-		// Nobody waits for it any more; left alone it would go on changing the host.
 		reason := context.Cause(late)
 		if reason == errLate {
 			reason = fmt.Errorf("after %s it is not known how it ended: %w", limit, err)
 		}
-		if err := m.stop(life, r.Host, order); err != nil {
-			reason = fmt.Errorf("%w; and it could not be stopped: %w", reason, err)
-		}
-		m.give(life, l, r, reason)
+		m.give(life, l, r, m.abandon(life, r.Host, order, reason))
 		return
 	}
 }
 
-func (m *Manager) stop(life context.Context, name string, order ansible.Run) error {
+// order is what the runner is told. A host that is gone is taken to have run what
+// the configuration has for all.
+func (m *Manager) order(l *live, r *row, t Target) ansible.Run {
+	order := ansible.Run{
+		Attempt: l.run.ID, Commit: l.run.Commit, Playbooks: l.run.Playbooks, Check: l.run.Check,
+		Progress: func(playbook, text string) {
+			l.update(r, func(r *host.Row) { r.Playbook, r.Reason = playbook, text })
+		},
+		Done: func(o ansible.Outcome) {
+			l.update(r, func(r *host.Row) { r.Playbook, r.Job = o.Playbook, o.Job })
+		},
+	}
+	if len(order.Playbooks) == 0 {
+		order.Playbooks = t.Playbooks
+	}
+	if len(order.Playbooks) == 0 {
+		order.Playbooks = m.Config.Playbooks
+	}
+	return order
+}
+
+// abandon stops what nobody waits for any more: left alone it would go on changing
+// the host. It returns why, and what came in the way.
+func (m *Manager) abandon(life context.Context, name string, order ansible.Run, why error) error {
+	if life.Err() != nil {
+		return why
+	}
 	ctx, cancel := context.WithTimeout(life, 10*time.Second)
 	defer cancel()
-	return m.Runner.Stop(ctx, name, order)
+	if err := m.Runner.Stop(ctx, name, order); err != nil {
+		return fmt.Errorf("%w; and it could not be stopped: %w", why, err)
+	}
+	return why
 }
 
 // give ends the row of a host on which nothing ran, or not to its end.
