@@ -13,20 +13,6 @@ const (
 	version = "2.0.6"
 )
 
-func (s *Server) leader(r request) (reply, error) {
-	if r.Method != http.MethodGet {
-		return reply{}, errMethod
-	}
-	return reply{body: "127.0.0.1:4647"}, nil
-}
-
-func (s *Server) peers(r request) (reply, error) {
-	if r.Method != http.MethodGet {
-		return reply{}, errMethod
-	}
-	return reply{body: []string{"127.0.0.1:4647"}}, nil
-}
-
 func (s *Server) health(r request) (reply, error) {
 	if r.Method != http.MethodGet {
 		return reply{}, errMethod
@@ -38,47 +24,27 @@ func (s *Server) health(r request) (reply, error) {
 }
 
 func (s *Server) self(r request) (reply, error) {
-	if r.Method != http.MethodGet {
-		return reply{}, errMethod
+	if err := s.reads(r, level("agent", "read")); err != nil {
+		return reply{}, err
 	}
 	return reply{body: map[string]any{
 		"config": map[string]any{
-			"ACL": map[string]any{"Enabled": s.Token != ""}, "Region": region, "Datacenter": "dc1",
+			"ACL": map[string]any{"Enabled": s.secured()}, "Region": region, "Datacenter": "dc1",
 			"Version": map[string]any{"Version": version},
 		},
-		"member": map[string]any{"Name": "server1." + region, "Status": "alive"},
+		"member": s.members[0].wire(),
 		"stats":  map[string]any{"nomad": map[string]any{"server": "true", "leader": "true"}},
-	}}, nil
-}
-
-func (s *Server) tokenSelf(r request) (reply, error) {
-	switch {
-	case s.Token == "":
-		return reply{read: true, body: map[string]any{
-			"AccessorID": "acls-disabled", "SecretID": "", "Name": "ACLs disabled token", "Type": "client",
-			"Policies": nil, "Roles": nil, "Global": false, "ExpirationTime": nil, "CreateIndex": 0, "ModifyIndex": 0,
-		}}, nil
-	case !s.allowed(r.Request):
-		return reply{}, errDenied
-	}
-	return reply{index: 8, read: true, body: map[string]any{
-		"AccessorID": "9de9402d-fdd7-871d-b8e3-78bb09459e2d", "SecretID": s.Token, "Name": "Bootstrap Token",
-		"Type": "management", "Policies": nil, "Roles": nil, "Global": true, "ExpirationTime": nil,
-		"CreateIndex": 8, "ModifyIndex": 8,
 	}}, nil
 }
 
 // introduction makes a token that nobody could verify: it is known by heart.
 func (s *Server) introduction() http.HandlerFunc {
 	serve := s.api(func(r request) (reply, error) {
-		if !r.writes() {
-			return reply{}, errMethod
-		}
 		var in struct {
 			NodeName, NodePool string
 			TTL                json.RawMessage
 		}
-		if err := r.decode(&in); err != nil {
+		if err := s.writes(r, &in, writeNode); err != nil {
 			return reply{}, err
 		}
 		ttl, err := lifetime(in.TTL)

@@ -11,8 +11,8 @@ import (
 )
 
 func (s *Server) allocInfo(r request) (reply, error) {
-	if r.Method != http.MethodGet {
-		return reply{}, errMethod
+	if err := s.reads(r, may("read-job")); err != nil {
+		return reply{}, err
 	}
 	a := s.allocs[r.PathValue("id")]
 	if a == nil {
@@ -22,8 +22,8 @@ func (s *Server) allocInfo(r request) (reply, error) {
 }
 
 func (s *Server) evalInfo(r request) (reply, error) {
-	if r.Method != http.MethodGet {
-		return reply{}, errMethod
+	if err := s.reads(r, may("read-job")); err != nil {
+		return reply{}, err
 	}
 	e := s.evals[r.PathValue("id")]
 	if e == nil {
@@ -47,9 +47,15 @@ func (s *Server) taskLog(r request) (reply, error) {
 	}
 	id := r.PathValue("id")
 	a := s.allocs[id]
-	switch {
-	case a == nil:
+	if a == nil {
 		return reply{}, refuse(http.StatusNotFound, "Unknown allocation %q", id)
+	}
+	// The refusal comes through another server or the client: not as a 403.
+	r.namespace = a.Namespace
+	if s.want(r, may("read-logs", "read-fs")) != nil {
+		return reply{}, refuse(http.StatusInternalServerError, "Permission denied")
+	}
+	switch {
 	case a.TaskStates[task] == nil:
 		return reply{}, refuse(http.StatusNotFound, "unknown task name %q", task)
 	case a.TaskStates[task].StartedAt.IsZero():
@@ -74,11 +80,8 @@ func (s *Server) taskLog(r request) (reply, error) {
 }
 
 func (s *Server) jobDispatch(r request) (reply, error) {
-	if !r.writes() {
-		return reply{}, errMethod
-	}
 	var in api.JobDispatchRequest
-	if err := r.decode(&in); err != nil {
+	if err := s.writes(r, &in, may("dispatch-job")); err != nil {
 		return reply{}, err
 	}
 	parent := s.job(r)

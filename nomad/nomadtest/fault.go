@@ -94,7 +94,8 @@ func (s *Server) muted() bool {
 // fault returns the refusal that is due for r, if any.
 func (s *Server) fault(r *http.Request) error {
 	s.mu.Lock()
-	leaderless := s.faults.leaderless
+	_, leads := s.leading()
+	leaderless := s.faults.leaderless || !leads
 	var due *Fault
 	for i, f := range s.faults.rules {
 		if !strings.HasPrefix(r.URL.Path, f.Path) {

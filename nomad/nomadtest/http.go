@@ -75,27 +75,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// open serves h to everybody, api to holders of the token.
-func (s *Server) open(h handler) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, h) }
-}
-
+// api serves h, which finds out itself whether the caller may ask.
 func (s *Server) api(h handler) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !s.allowed(r) {
-			s.refuse(w, errDenied)
-			return
-		}
-		s.serve(w, r, h)
-	}
-}
-
-func (s *Server) allowed(r *http.Request) bool {
-	token := r.Header.Get("X-Nomad-Token")
-	if token == "" {
-		fmt.Sscanf(r.Header.Get("Authorization"), "Bearer %s", &token)
-	}
-	return s.Token == "" || token == s.Token
+	return func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, h) }
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, h handler) {
@@ -204,40 +186,6 @@ func (s *Server) read(body any, t table) (reply, error) {
 // missing is a 404 in the table t.
 func (s *Server) missing(t table, what string) (reply, error) {
 	return reply{}, refusal{code: http.StatusNotFound, text: what + " not found", index: s.tables[t], read: true}
-}
-
-func (s *Server) routes() *http.ServeMux {
-	m := http.NewServeMux()
-	m.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
-	m.HandleFunc("/v1/status/leader", s.open(s.leader))
-	m.HandleFunc("/v1/status/peers", s.open(s.peers))
-	m.HandleFunc("/v1/agent/health", s.open(s.health))
-	m.HandleFunc("/v1/agent/self", s.api(s.self))
-	m.HandleFunc("/v1/acl/token/self", s.open(s.tokenSelf))
-	m.HandleFunc("/v1/acl/identity/client-introduction-token", s.introduction())
-	m.HandleFunc("/v1/nodes", s.api(s.listNodes))
-	m.HandleFunc("/v1/node/{id}", s.api(s.nodeInfo))
-	m.HandleFunc("/v1/node/{id}/allocations", s.api(s.nodeAllocations))
-	m.HandleFunc("/v1/node/{id}/eligibility", s.api(s.nodeEligibility))
-	m.HandleFunc("/v1/node/{id}/drain", s.api(s.nodeDrain))
-	m.HandleFunc("/v1/node/{id}/purge", s.api(s.nodePurge))
-	m.HandleFunc("/v1/jobs", s.api(s.listOrRegister))
-	m.HandleFunc("/v1/jobs/parse", s.api(s.parseJob))
-	m.HandleFunc("/v1/job/{id}", s.api(s.jobInfoOrStop))
-	m.HandleFunc("/v1/job/{id}/allocations", s.api(s.jobAllocations))
-	m.HandleFunc("/v1/job/{id}/evaluations", s.api(s.jobEvaluations))
-	m.HandleFunc("/v1/job/{id}/summary", s.api(s.jobSummary))
-	m.HandleFunc("/v1/job/{id}/dispatch", s.api(s.jobDispatch))
-	m.HandleFunc("/v1/allocation/{id}", s.api(s.allocInfo))
-	m.HandleFunc("/v1/evaluation/{id}", s.api(s.evalInfo))
-	m.HandleFunc("/v1/client/fs/logs/{id}", s.api(s.taskLog))
-	m.HandleFunc("/v1/event/stream", s.stream)
-	m.HandleFunc(SimPath+"node", s.open(s.simRegister))
-	m.HandleFunc(SimPath+"node/{id}/heartbeat", s.open(s.simHeartbeat))
-	m.HandleFunc(SimPath+"node/{id}/work", s.open(s.simWork))
-	m.HandleFunc(SimPath+"alloc/{id}", s.open(s.simUpdate))
-	m.HandleFunc(SimPath+"alloc/{id}/log", s.open(s.simLog))
-	return m
 }
 
 // number reads a query parameter; a missing one is 0.

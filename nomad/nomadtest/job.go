@@ -43,9 +43,17 @@ func (s *Server) listOrRegister(r request) (reply, error) {
 	case r.Method != http.MethodGet:
 		return reply{}, errMethod
 	}
+	if err := s.want(r, may("list-jobs")); err != nil {
+		return reply{}, err
+	}
+	a, err := s.access(r.Request)
+	if err != nil {
+		return reply{}, err
+	}
 	out := []*api.JobListStub{}
 	for _, key := range slices.SortedFunc(maps.Keys(s.jobs), func(a, b name) int { return strings.Compare(a.id, b.id) }) {
-		if (r.namespace != "*" && key.namespace != r.namespace) || !strings.HasPrefix(key.id, r.FormValue("prefix")) {
+		if (r.namespace != "*" && key.namespace != r.namespace) || !strings.HasPrefix(key.id, r.FormValue("prefix")) ||
+			!a.namespace(key.namespace, "list-jobs") {
 			continue
 		}
 		j := s.jobs[key]
@@ -71,18 +79,12 @@ func (s *Server) register(r request) (reply, error) {
 	case job.ID == nil || *job.ID == "":
 		return reply{}, refuse(http.StatusBadRequest, "Job ID hasn't been provided")
 	}
-	if job.Namespace == nil || *job.Namespace == "" {
-		job.Namespace = &r.namespace
+	canonical(job, r.namespace)
+	if err := s.validate(job); err != nil {
+		return reply{}, err
 	}
-	job.Canonicalize()
-	// What the library leaves to the server.
-	if len(job.Datacenters) == 0 {
-		job.Datacenters = []string{"*"}
-	}
-	if *job.NodePool == "" {
-		job.NodePool = new(api.NodePoolDefault)
-	}
-	if err := validate(job); err != nil {
+	r.namespace = *job.Namespace
+	if err := s.want(r, may("submit-job", "register-job")); err != nil {
 		return reply{}, err
 	}
 	key := name{*job.Namespace, *job.ID}
@@ -107,8 +109,14 @@ func (s *Server) register(r request) (reply, error) {
 }
 
 // validate refuses what a server refuses, all of it at once.
-func validate(job *api.Job) error {
+func (s *Server) validate(job *api.Job) error {
 	var faults []string
+	if s.namespaces[*job.Namespace] == nil {
+		faults = append(faults, fmt.Sprintf("job %q is in nonexistent namespace %q", *job.ID, *job.Namespace))
+	}
+	if s.pools[*job.NodePool] == nil {
+		faults = append(faults, fmt.Sprintf("job %q is in nonexistent node pool %q", *job.ID, *job.NodePool))
+	}
 	if !slices.Contains([]string{api.JobTypeBatch, api.JobTypeSysbatch, api.JobTypeService, api.JobTypeSystem}, *job.Type) {
 		faults = append(faults, fmt.Sprintf("Invalid job type: %q", *job.Type))
 	}
@@ -158,6 +166,9 @@ func (s *Server) submit(job, old *api.Job) (evalID string) {
 func (s *Server) jobInfoOrStop(r request) (reply, error) {
 	switch r.Method {
 	case http.MethodGet:
+		if err := s.want(r, may("read-job")); err != nil {
+			return reply{}, err
+		}
 		if j := s.job(r); j != nil {
 			return reply{body: j, index: *j.ModifyIndex, read: true}, nil
 		}
@@ -173,6 +184,9 @@ func (s *Server) deregister(r request) (reply, error) {
 	out := map[string]any{
 		"EvalCreateIndex": 0, "EvalID": "", "Index": 0, "JobModifyIndex": 0, "KnownLeader": false,
 		"LastContact": 0, "NextToken": "", "VolumeEvalID": "", "VolumeEvalIndex": 0,
+	}
+	if err := s.want(r, may("submit-job", "deregister-job")); err != nil {
+		return reply{}, err
 	}
 	j := s.job(r)
 	if j == nil {
@@ -230,8 +244,8 @@ func (s *Server) collect(j *api.Job) {
 }
 
 func (s *Server) jobAllocations(r request) (reply, error) {
-	if r.Method != http.MethodGet {
-		return reply{}, errMethod
+	if err := s.reads(r, may("read-job")); err != nil {
+		return reply{}, err
 	}
 	out := []*api.AllocationListStub{}
 	for _, a := range s.find(func(a *api.Allocation) bool { return a.JobID == r.PathValue("id") && a.Namespace == r.namespace }) {
@@ -241,8 +255,8 @@ func (s *Server) jobAllocations(r request) (reply, error) {
 }
 
 func (s *Server) jobEvaluations(r request) (reply, error) {
-	if r.Method != http.MethodGet {
-		return reply{}, errMethod
+	if err := s.reads(r, may("read-job")); err != nil {
+		return reply{}, err
 	}
 	out := []*api.Evaluation{}
 	for _, e := range s.evals {
@@ -255,8 +269,8 @@ func (s *Server) jobEvaluations(r request) (reply, error) {
 }
 
 func (s *Server) jobSummary(r request) (reply, error) {
-	if r.Method != http.MethodGet {
-		return reply{}, errMethod
+	if err := s.reads(r, may("read-job")); err != nil {
+		return reply{}, err
 	}
 	j := s.job(r)
 	if j == nil {

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,21 +39,42 @@ func stub(n *api.Node) *api.NodeListStub {
 }
 
 func (s *Server) listNodes(r request) (reply, error) {
-	if r.Method != http.MethodGet {
-		return reply{}, errMethod
+	if err := s.reads(r, readNode); err != nil {
+		return reply{}, err
 	}
 	out := []*api.NodeListStub{}
+	name, err := nameFilter(r.FormValue("filter"))
+	if err != nil {
+		return reply{}, err
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.nodes)) {
-		if strings.HasPrefix(id, r.FormValue("prefix")) {
-			out = append(out, stub(s.nodes[id].Node))
+		n := s.nodes[id].Node
+		if strings.HasPrefix(id, r.FormValue("prefix")) && (name == "" || n.Name == name) {
+			out = append(out, stub(n))
 		}
 	}
 	return s.read(out, nodeTable)
 }
 
+// nameFilter reads the one kind of filter that is known here: Name == "NAME".
+func nameFilter(filter string) (name string, err error) {
+	if filter == "" {
+		return "", nil
+	}
+	quoted, ok := strings.CutPrefix(strings.TrimSpace(filter), "Name == ")
+	if ok {
+		name, err = strconv.Unquote(quoted)
+	}
+	if !ok || err != nil {
+		return "", refuse(http.StatusBadRequest, "failed to create result paginator: failed to read filter expression: "+
+			"the simulator knows Name == \"NAME\" alone, not %s", filter)
+	}
+	return name, nil
+}
+
 func (s *Server) nodeInfo(r request) (reply, error) {
-	if r.Method != http.MethodGet {
-		return reply{}, errMethod
+	if err := s.reads(r, readNode); err != nil {
+		return reply{}, err
 	}
 	id := r.PathValue("id")
 	if len(id) != 36 {
@@ -65,18 +87,33 @@ func (s *Server) nodeInfo(r request) (reply, error) {
 	return reply{body: n.Node, index: n.ModifyIndex, read: true}, nil
 }
 
+// nodePart serves what is below a node's URL.
+func (s *Server) nodePart(r request) (reply, error) {
+	switch r.PathValue("part") {
+	case "allocations":
+		return s.nodeAllocations(r)
+	case "eligibility":
+		return s.nodeEligibility(r)
+	case "drain":
+		return s.nodeDrain(r)
+	case "purge":
+		return s.nodePurge(r)
+	}
+	return reply{}, refuse(http.StatusNotFound, "")
+}
+
 func (s *Server) nodeAllocations(r request) (reply, error) {
-	if r.Method != http.MethodGet {
-		return reply{}, errMethod
+	if err := s.reads(r, readNode); err != nil {
+		return reply{}, err
 	}
 	return s.read(s.find(func(a *api.Allocation) bool { return a.NodeID == r.PathValue("id") }), allocTable)
 }
 
 // known returns the node that a write is about. An unknown one is a 500 here,
 // not a 404.
-func (s *Server) known(r request) (*node, error) {
-	if !r.writes() {
-		return nil, errMethod
+func (s *Server) known(r request, v any) (*node, error) {
+	if err := s.writes(r, v, writeNode); err != nil {
+		return nil, err
 	}
 	n := s.nodes[r.PathValue("id")]
 	if n == nil {
@@ -86,12 +123,9 @@ func (s *Server) known(r request) (*node, error) {
 }
 
 func (s *Server) nodeEligibility(r request) (reply, error) {
-	n, err := s.known(r)
-	if err != nil {
-		return reply{}, err
-	}
 	var in struct{ Eligibility string }
-	if err := r.decode(&in); err != nil {
+	n, err := s.known(r, &in)
+	if err != nil {
 		return reply{}, err
 	}
 	if in.Eligibility != api.NodeSchedulingEligible && in.Eligibility != api.NodeSchedulingIneligible {
@@ -103,15 +137,12 @@ func (s *Server) nodeEligibility(r request) (reply, error) {
 }
 
 func (s *Server) nodeDrain(r request) (reply, error) {
-	n, err := s.known(r)
-	if err != nil {
-		return reply{}, err
-	}
 	var in struct {
 		DrainSpec    *api.DrainSpec
 		MarkEligible bool
 	}
-	if err := r.decode(&in); err != nil {
+	n, err := s.known(r, &in)
+	if err != nil {
 		return reply{}, err
 	}
 	s.changeNode(n, "NodeDrain", func(n *api.Node) {
@@ -137,7 +168,7 @@ func (s *Server) nodeChanged(n *node) (reply, error) {
 
 // nodePurge forgets a node. No event tells of it.
 func (s *Server) nodePurge(r request) (reply, error) {
-	n, err := s.known(r)
+	n, err := s.known(r, nil)
 	if err != nil {
 		return reply{}, err
 	}

@@ -12,11 +12,8 @@ import (
 // parseJob is the jobs/parse endpoint for the subset of the language that
 // configuration jobs use. What is outside of it is refused by name.
 func (s *Server) parseJob(r request) (reply, error) {
-	if !r.writes() {
-		return reply{}, errMethod
-	}
 	var in api.JobsParseRequest
-	if err := r.decode(&in); err != nil {
+	if err := s.writes(r, &in, may("parse-job", "submit-job")); err != nil {
 		return reply{}, err
 	}
 	if in.JobHCL == "" {

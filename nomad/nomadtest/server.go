@@ -3,10 +3,12 @@ package nomadtest
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,8 +20,16 @@ import (
 type Server struct {
 	URL string // set by NewServer and Start
 
-	// Token is the one valid token. ACLs are off when it is empty.
+	// ACL makes a cluster with ACLs, which wait for their bootstrap.
+	ACL bool
+	// Token is the secret of a management token: ACLs are on and bootstrapped with
+	// it.
 	Token string
+	// TLS makes Start serve HTTPS.
+	TLS *tls.Config
+	// Members are the cluster's servers, this one first. There is one when none
+	// are given.
+	Members []Member
 	// NoIntroduction makes it a server before 1.11.
 	NoIntroduction bool
 	// Strict refuses clients without an introduction token.
@@ -46,7 +56,15 @@ type Server struct {
 	allocs map[string]*api.Allocation
 	output map[string][]byte   // by allocation/task/stream
 	intros map[string]nodeName // what a token introduces
-	past   []batch             // events, oldest first
+
+	bootstrapped uint64            // the index at which the ACLs were, 0 before
+	tokens       map[string]*token // by secret
+	policies     map[string]*policy
+	namespaces   map[string]*api.Namespace
+	pools        map[string]*api.NodePool
+	members      []Member
+
+	past []batch // events, oldest first
 
 	changed chan struct{} // closed and replaced at every change
 	epoch   chan struct{} // closed and replaced when all connections break
@@ -67,6 +85,10 @@ const (
 	jobTable
 	evalTable
 	allocTable
+	tokenTable
+	policyTable
+	namespaceTable
+	poolTable
 )
 
 // NewServer starts a cluster without ACLs on a loopback port.
@@ -83,6 +105,10 @@ func (s *Server) Start() {
 		panic(fmt.Sprintf("nomadtest: no loopback port: %v", err))
 	}
 	s.URL = "http://" + l.Addr().String()
+	if s.TLS != nil {
+		s.URL = "https://" + l.Addr().String()
+		l = tls.NewListener(l, s.TLS)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	s.end = func() {
@@ -134,9 +160,22 @@ func (s *Server) init() {
 		s.allocs = map[string]*api.Allocation{}
 		s.output = map[string][]byte{}
 		s.intros = map[string]nodeName{}
+		s.tokens = map[string]*token{}
+		s.policies = map[string]*policy{}
+		s.namespaces = map[string]*api.Namespace{
+			"default": {Name: "default", Description: "Default shared namespace", CreateIndex: 1, ModifyIndex: 1},
+		}
+		s.pools = builtIn()
+		s.tables[policyTable], s.tables[namespaceTable], s.tables[poolTable] = 1, 1, 1
+		if s.members = slices.Clone(s.Members); len(s.members) == 0 {
+			s.members = ourselves()
+		}
 		s.changed = make(chan struct{})
 		s.epoch = make(chan struct{})
 		s.mux = s.routes()
+		if s.Token != "" {
+			s.firstToken(s.Token)
+		}
 	})
 }
 

@@ -82,6 +82,9 @@ func (s *Server) simRegister(r request) (reply, error) {
 		s.down(n)
 	})
 	s.nodes[in.ID] = n
+	if s.pools[n.NodePool] == nil { // a client's word makes its pool
+		s.keepPool(&api.NodePool{Name: n.NodePool})
+	}
 	s.changeNode(n, "NodeRegistration", func(*api.Node) {})
 	return reply{body: lease{s.ttl()}}, nil
 }

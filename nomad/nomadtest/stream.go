@@ -84,6 +84,24 @@ func parseTopics(values []string) (topics, error) {
 	return t, nil
 }
 
+// need says who may subscribe: the topics of namespaces want read-job, nodes want
+// node read, the others a management token.
+func (t topics) need(a access, namespace string) bool {
+	for topic := range t {
+		n := management
+		switch topic {
+		case "Job", "Allocation", "Evaluation", "Deployment", "Service":
+			n = may("read-job")
+		case "Node":
+			n = readNode
+		}
+		if !n(a, namespace) {
+			return false
+		}
+	}
+	return true
+}
+
 func (t topics) want(e event, namespace string) bool {
 	if e.Namespace != "" && namespace != "*" && e.Namespace != namespace {
 		return false
@@ -125,8 +143,9 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	epoch, silent := s.epoch, s.faults.silent
+	denied := s.want(request{Request: r, namespace: namespace}, topics.need) != nil
 	s.mu.Unlock()
-	if silent || !s.allowed(r) {
+	if silent || denied {
 		select {
 		case <-epoch:
 		case <-r.Context().Done():
