@@ -2,12 +2,10 @@ package nomad
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"text/template"
 	"time"
@@ -35,6 +33,7 @@ const requests = 32
 // WaitNode and RunJob to make progress.
 type Cluster struct {
 	cfg  Config
+	acl  bool // the cluster wants a token
 	log  *slog.Logger
 	api  *api.Client
 	job  *template.Template
@@ -62,55 +61,24 @@ var realPace = pace{
 // New checks what cfg names on disk and makes a client. It does not talk to the
 // cluster: one that is away now is waited for later.
 func New(cfg Config, log *slog.Logger) (*Cluster, error) {
+	access, err := cfg.Access()
+	if err != nil {
+		return nil, err
+	}
+	return Connect(cfg, access, log)
+}
+
+// Connect is New with an access that is not read from cfg's files.
+func Connect(cfg Config, access Access, log *slog.Logger) (*Cluster, error) {
 	tmpl, err := loadTemplate(cfg.Job)
 	if err != nil {
 		return nil, err
 	}
-	base := http.DefaultTransport.(*http.Transport).Clone()
-	base.MaxIdleConnsPerHost = requests
-	base.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	client := &http.Client{Transport: base}
-	err = api.ConfigureTLS(client, &api.TLSConfig{
-		CACert: cfg.CA, ClientCert: cfg.Cert, ClientKey: cfg.Key, TLSServerName: cfg.serverName(),
-	})
+	c, err := access.Client(cfg.region(), cfg.namespace())
 	if err != nil {
-		return nil, fmt.Errorf("TLS for %s: %w", cfg.Address, err)
+		return nil, err
 	}
-	client.Transport = &transport{next: base, tokenFile: cfg.TokenFile, slots: make(chan struct{}, requests)}
-	c, err := api.NewClient(&api.Config{
-		Address: cfg.Address, Region: cfg.region(), Namespace: cfg.namespace(), HttpClient: client,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("client for %s: %w", cfg.Address, err)
-	}
-	return &Cluster{cfg: cfg, log: log, api: c, job: tmpl, pace: realPace}, nil
-}
-
-// transport adds the token and holds back what exceeds the bound.
-type transport struct {
-	next      http.RoundTripper
-	tokenFile string
-	slots     chan struct{}
-}
-
-func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Path != streamPath {
-		select {
-		case t.slots <- struct{}{}:
-			defer func() { <-t.slots }()
-		case <-req.Context().Done():
-			return nil, context.Cause(req.Context())
-		}
-	}
-	if t.tokenFile != "" {
-		token, err := os.ReadFile(t.tokenFile)
-		if err != nil {
-			return nil, fmt.Errorf("read the Nomad token: %w", err)
-		}
-		req = req.Clone(req.Context())
-		req.Header.Set("X-Nomad-Token", strings.TrimSpace(string(token)))
-	}
-	return t.next.RoundTrip(req)
+	return &Cluster{cfg: cfg, acl: access.Token != nil, log: log, api: c, job: tmpl, pace: realPace}, nil
 }
 
 // tries is how often one exchange is attempted: with the doubling pause this
@@ -121,8 +89,19 @@ const tries = 5
 // call makes one exchange, and again while its failure is of the kind that
 // passes.
 func (c *Cluster) call(ctx context.Context, what string, f func(context.Context) error) error {
+	return c.pace.call(ctx, what, f)
+}
+
+// Call makes one exchange with a cluster and makes it again while its failure
+// is of the kind that passes: f must bear being repeated. What it returns says
+// what the cluster said.
+func Call(ctx context.Context, what string, f func(context.Context) error) error {
+	return realPace.call(ctx, what, f)
+}
+
+func (p pace) call(ctx context.Context, what string, f func(context.Context) error) error {
 	for try := 1; ; try++ {
-		one, cancel := context.WithTimeout(ctx, c.pace.exchange)
+		one, cancel := context.WithTimeout(ctx, p.exchange)
 		err := f(one)
 		cancel()
 		switch {
@@ -133,7 +112,7 @@ func (c *Cluster) call(ctx context.Context, what string, f func(context.Context)
 		case !passing(err) || try == tries:
 			return fmt.Errorf("%s: %w", what, explain(err))
 		}
-		if err := sleep(ctx, c.pace.backoff<<(try-1)); err != nil {
+		if err := sleep(ctx, p.backoff<<(try-1)); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
@@ -161,7 +140,7 @@ func explain(err error) error {
 	code, body := answer(err)
 	switch {
 	case code == 0:
-		return err
+		return explainTLS(err)
 	case code == http.StatusForbidden || body == "Permission denied":
 		return fmt.Errorf("%w: check nomad.token_file and the token's policies", ErrDenied)
 	case body == "":
@@ -170,8 +149,10 @@ func explain(err error) error {
 	return fmt.Errorf("the cluster answered %d: %s", code, body)
 }
 
-// answer returns the status and body of a refusal, or 0 when there was no
-// answer at all.
+// Answer returns the status and body of the refusal that err holds, or 0 when
+// there was no answer at all.
+func Answer(err error) (code int, body string) { return answer(err) }
+
 func answer(err error) (code int, body string) {
 	var u api.UnexpectedResponseError
 	if !errors.As(err, &u) || !u.HasStatusCode() {

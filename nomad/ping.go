@@ -16,7 +16,7 @@ func (c *Cluster) Ping(ctx context.Context) (leader string, err error) {
 		_, err := c.api.Raw().Query("/v1/status/leader", &leader, query(ctx))
 		return err
 	})
-	if err != nil || c.cfg.TokenFile == "" {
+	if err != nil || !c.acl {
 		return leader, err
 	}
 	return leader, c.call(ctx, "look up the token", func(ctx context.Context) error {
