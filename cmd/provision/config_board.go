@@ -69,7 +69,7 @@ func (b *board) line(r host.Row, now time.Time, p paint) string {
 // word is what a result is called: a check changes nothing.
 func (b *board) word(r host.Result) string {
 	if b.run.Check && r == host.ResultChanged {
-		return "would"
+		return "differs"
 	}
 	return string(r)
 }
@@ -81,27 +81,35 @@ func (b *board) detail(r host.Row) string {
 		parts = append(parts, clean(r.Playbook))
 	}
 	if r.Totals.Changed > 0 {
-		text := fmt.Sprintf("%d changed", r.Totals.Changed)
-		switch {
-		case b.run.Check && len(r.Drift) > 0:
-			text = fmt.Sprintf("%d drifted", len(r.Drift))
-		case b.run.Check:
-			text = fmt.Sprintf("%d to change", r.Totals.Changed)
-		case len(r.Drift) > 0:
-			text = fmt.Sprintf("%d corrected", len(r.Drift))
-		}
-		if len(r.Changes) > 0 {
-			text += ": " + clean(strings.Join(r.Changes[:min(3, len(r.Changes))], ", "))
-			if len(r.Changes) > 3 {
-				text += ", …"
-			}
-		}
-		parts = append(parts, text)
+		parts = append(parts, b.changes(r))
 	}
 	if r.Reason != "" {
 		parts = append(parts, clean(r.Reason))
 	}
 	return strings.Join(parts, "  ")
+}
+
+// tasksShown is how many tasks fit behind a result.
+const tasksShown = 3
+
+// changes says how many tasks changed something, and which: of those that are
+// drift where there is some, since nobody expects them.
+func (b *board) changes(r host.Row) string {
+	text, tasks := fmt.Sprintf("%d changed", r.Totals.Changed), r.Changes
+	if b.run.Check {
+		text = fmt.Sprintf("%d to change", r.Totals.Changed)
+	}
+	if len(r.Drift) > 0 {
+		text, tasks = text+fmt.Sprintf(", %d of them drift", len(r.Drift)), r.Drift
+	}
+	if len(tasks) == 0 {
+		return text
+	}
+	text += ": " + clean(strings.Join(tasks[:min(tasksShown, len(tasks))], ", "))
+	if len(tasks) > tasksShown {
+		text += ", …"
+	}
+	return text
 }
 
 // result colours s as the result deserves.
@@ -146,20 +154,21 @@ func (b *board) frame(v view) string {
 		return cmp.Or(y.Began.Compare(x.Began), cmp.Compare(x.Host, y.Host))
 	})
 	var out strings.Builder
-	fits := max(1, v.height-6)
+	fits, name := max(1, v.height-6), min(b.name, max(8, v.width-40))
 	if hidden := len(running) - fits; hidden > 0 {
 		out.WriteString(v.dim(cut(fmt.Sprintf("  … and %d more run", hidden), v.width)) + "\n")
 		running = running[hidden:]
 	}
 	for _, r := range running {
-		room := max(0, v.width-2-b.name-1-resultWidth-1-tookWidth-2)
-		fmt.Fprintf(&out, "%s %s %s %s  %s\n", v.cyan(v.spin()), v.bold(pad(clean(r.Host), b.name)), v.cyan(pad(string(r.Result), resultWidth)),
+		room := max(0, v.width-2-name-1-resultWidth-1-tookWidth-2)
+		line := fmt.Sprintf("%s %s %s %s  %s", v.cyan(v.spin()), v.bold(pad(cut(clean(r.Host), name), name)), v.cyan(pad(string(r.Result), resultWidth)),
 			v.dim(padLeft(duration(r.Took(v.now)), tookWidth)), cut(b.detail(r), room))
+		out.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	if waiting > 0 {
-		out.WriteString(v.dim(cut(fmt.Sprintf("  %d wait: %s", waiting, reasonText(reasons)), v.width)) + "\n")
+		out.WriteString(v.dim(cut(fmt.Sprintf("  %d waiting: %s", waiting, reasonText(reasons)), v.width)) + "\n")
 	}
-	head := fmt.Sprintf("%s %d/%d ", bar(int64(done), int64(b.run.Of), 20), done, b.run.Of)
+	head := fmt.Sprintf("%s %d/%d  ", bar(int64(done), int64(b.run.Of), 20), done, b.run.Of)
 	now := b.run
 	now.Tally = b.tally()
 	took := duration(v.now.Sub(b.run.Began))

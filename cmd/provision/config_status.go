@@ -123,7 +123,7 @@ func statusDetail(h upkeep.HostStatus, p paint) string {
 func scheduleText(st upkeep.Status, now time.Time, p paint) string {
 	var b strings.Builder
 	for _, r := range st.Runs {
-		fmt.Fprintf(&b, "%s runs since %s: %s (provision config follow %s)\n", p.bold(r.ID), duration(now.Sub(r.Began)), tallyText(r, p), r.ID)
+		fmt.Fprintf(&b, "%s is under way for %s: %s (provision config follow %s)\n", p.bold(r.ID), duration(now.Sub(r.Began)), tallyText(r, p), r.ID)
 	}
 	if st.Commit != "" {
 		fmt.Fprintf(&b, "commit %s is to be applied\n", p.bold(shortCommit(clean(st.Commit))))
@@ -136,7 +136,7 @@ func scheduleText(st upkeep.Status, now time.Time, p paint) string {
 	case st.Paused:
 		b.WriteString(p.yellow("the schedule is paused by "+clean(st.PausedBy)+" for another "+duration(st.PausedUntil.Sub(now))) + "\n")
 	default:
-		fmt.Fprintf(&b, "every %s again, the next time in %s\n", duration(st.Every), duration(st.Next.Sub(now)))
+		fmt.Fprintf(&b, "hosts are configured again every %s, the next time in %s\n", duration(st.Every), duration(st.Next.Sub(now)))
 	}
 	return b.String()
 }

@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 //
 //	seen MAC                         a machine asks for an address
 //	host NAME STATE…                 the host goes through states
+//	ready NAME MAC                   the host is in the cluster
 //	takes NAME MAC                   the machine takes the standing admission
 //	strays NAME PORT                 the host is found on another port
 //	host-fails NAME REASON           the host fails
@@ -77,6 +78,21 @@ func TestScripts(t *testing.T) {
 							return err
 						}
 						*h, err = h.Advance(host.State(st), time.Now())
+						return err
+					}))
+				}
+			},
+			"ready": func(ts *testscript.TestScript, _ bool, args []string) {
+				mac, err := host.ParseMAC(args[1])
+				ts.Check(err)
+				for _, st := range []host.State{host.Admitted, host.Failed, host.Booted, host.Joined, host.Configured, host.Ready} {
+					ts.Check(daemonOf(ts).change(mac, "test", "next", func(h *host.Host) (err error) {
+						h.Name, h.Role = args[0], "worker"
+						if st == host.Failed { // the way around a grant
+							*h, err = h.Fail("installed by hand", time.Now())
+							return err
+						}
+						*h, err = h.Advance(st, time.Now())
 						return err
 					}))
 				}
@@ -179,8 +195,12 @@ func startDaemon(dir string) (*testDaemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	keep, err := newTestUpkeep(st)
+	if err != nil {
+		return nil, err
+	}
 	srv := &web.Server{
-		Listener: l, Hosts: st, History: st, Log: slog.New(slog.DiscardHandler),
+		Listener: l, Hosts: st, History: st, Log: slog.New(slog.DiscardHandler), Upkeep: keep,
 		Roles: []string{"storage", "worker"}, Packages: &shelf{}, Ports: ports{},
 		Known: []web.Known{{Name: "core", MAC: host.MAC{0x52, 0x54, 0, 0, 0, 9}, Role: "storage", Disk: "COREDISK"}},
 		Images: func() []web.Image {
@@ -198,7 +218,7 @@ func startDaemon(dir string) (*testDaemon, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- srv.Run(ctx) }()
+	go func() { done <- serveBoth(ctx, srv, keep) }()
 	d.stop = func() {
 		cancel()
 		if err := <-done; err != nil {
