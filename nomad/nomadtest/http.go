@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -68,6 +69,10 @@ const maxBody = 8 << 20
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.init()
+	if s.Mutual && strings.HasPrefix(r.URL.Path, SimPath) && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
+		s.refuse(w, refuse(http.StatusForbidden, "the client shows no certificate of the cluster's authority"))
+		return
+	}
 	if err := s.fault(r); err != nil {
 		s.refuse(w, err)
 		return
@@ -94,6 +99,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, h handler) {
 	if err != nil {
 		s.refuse(w, err)
 		return
+	}
+	if s.Dir != "" && r.Method != http.MethodGet {
+		if err := s.durable(r.Context()); err != nil {
+			s.refuse(w, err)
+			return
+		}
 	}
 	switch {
 	case rep.read:

@@ -27,6 +27,12 @@ type Server struct {
 	Token string
 	// TLS makes Start serve HTTPS.
 	TLS *tls.Config
+	// Mutual refuses clients that show no certificate of an authority in
+	// TLS.ClientCAs, as a server with TLS for RPC does.
+	Mutual bool
+	// Dir is where the state is kept, so that a server that was killed goes on
+	// where it was. It is in memory alone when empty.
+	Dir string
 	// Members are the cluster's servers, this one first. There is one when none
 	// are given.
 	Members []Member
@@ -54,8 +60,8 @@ type Server struct {
 	jobs   map[name]*api.Job
 	evals  map[string]*api.Evaluation
 	allocs map[string]*api.Allocation
-	output map[string][]byte   // by allocation/task/stream
-	intros map[string]nodeName // what a token introduces
+	output map[string][]byte // by allocation/task/stream
+	key    []byte            // signs introduction tokens
 
 	bootstrapped uint64            // the index at which the ACLs were, 0 before
 	tokens       map[string]*token // by secret
@@ -69,13 +75,16 @@ type Server struct {
 	changed chan struct{} // closed and replaced at every change
 	epoch   chan struct{} // closed and replaced when all connections break
 	closed  bool
-	faults  faults
+
+	kept    uint64        // the index of the state on disk
+	keptNow chan struct{} // closed and replaced when it was written, or could not be
+	keepErr error
+
+	faults faults
 }
 
 // name is a job's identity.
 type name struct{ namespace, id string }
-
-type nodeName struct{ name, pool string }
 
 // table names what an index belongs to.
 type table int
@@ -128,6 +137,16 @@ func (s *Server) Close() { s.end() }
 // Serve answers on l until ctx ends.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	s.init()
+	if err := s.restore(); err != nil {
+		return err
+	}
+	if s.Dir != "" {
+		var disk sync.WaitGroup
+		defer disk.Wait()
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		disk.Go(func() { s.persist(ctx) })
+	}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
@@ -159,7 +178,8 @@ func (s *Server) init() {
 		s.evals = map[string]*api.Evaluation{}
 		s.allocs = map[string]*api.Allocation{}
 		s.output = map[string][]byte{}
-		s.intros = map[string]nodeName{}
+		s.key = []byte(rand.Text())
+		s.keptNow = make(chan struct{})
 		s.tokens = map[string]*token{}
 		s.policies = map[string]*policy{}
 		s.namespaces = map[string]*api.Namespace{

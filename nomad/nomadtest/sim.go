@@ -53,7 +53,7 @@ func (s *Server) simRegister(r request) (reply, error) {
 	// A name or pool that the token is not for is refused at the first
 	// registration only.
 	if old == nil && (s.Strict || in.Token != "") {
-		if who, ok := s.intros[in.Token]; !ok || who != (nodeName{in.Name, in.Pool}) {
+		if !s.introduced(in.Token, in.Name, in.Pool, time.Now()) {
 			return reply{}, errDenied
 		}
 	}
@@ -76,17 +76,22 @@ func (s *Server) simRegister(r request) (reply, error) {
 		n.SchedulingEligibility = old.SchedulingEligibility
 		n.Drain = old.Drain
 	}
-	n.silent = time.AfterFunc(s.ttl(), func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.down(n)
-	})
-	s.nodes[in.ID] = n
+	s.keepNode(n)
 	if s.pools[n.NodePool] == nil { // a client's word makes its pool
 		s.keepPool(&api.NodePool{Name: n.NodePool})
 	}
 	s.changeNode(n, "NodeRegistration", func(*api.Node) {})
 	return reply{body: lease{s.ttl()}}, nil
+}
+
+// keepNode makes n known, until its heartbeats stay away.
+func (s *Server) keepNode(n *node) {
+	n.silent = time.AfterFunc(s.ttl(), func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.down(n)
+	})
+	s.nodes[n.ID] = n
 }
 
 // mine returns the node that r speaks for.
@@ -201,6 +206,9 @@ func (s *Server) simLog(r request) (reply, error) {
 		return reply{}, errDenied
 	}
 	key := id + "/" + r.FormValue("task") + "/" + r.FormValue("type")
+	if err := s.keepOutput(key, r.data); err != nil {
+		return reply{}, err
+	}
 	text := append(s.output[key], r.data...)
 	s.output[key] = text[max(0, len(text)-keep):]
 	return reply{body: struct{}{}}, nil
