@@ -80,6 +80,7 @@ type Manager struct {
 	decided   host.Upkeep
 	news      chan struct{} // closed when decided changes
 	standings map[string]host.Standing
+	named     time.Time // in the newest run's ID
 }
 
 // New reads the store and makes a manager that goes on where the last one
@@ -108,9 +109,10 @@ func New(p Parts) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Their names are in order to the second only.
-	slices.SortStableFunc(runs, func(a, b host.Run) int { return a.Began.Compare(b.Began) })
 	for _, r := range runs {
+		if at := namedAt(r.ID); at.After(m.named) {
+			m.named = at
+		}
 		if r.Cause == host.CauseSchedule {
 			// The run may be durable, and the time of the next one not.
 			if next := r.Began.Add(m.Config.Schedule.Every); next.After(m.decided.Next) {

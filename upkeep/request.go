@@ -2,8 +2,6 @@ package upkeep
 
 import (
 	"cmp"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -99,7 +97,7 @@ func (m *Manager) start(run host.Run) (host.Run, error) {
 		return host.Run{}, fmt.Errorf("%w: %d runs are under way: wait for one, or take one back with provision config cancel", ErrBusy, len(m.runs))
 	}
 	now := m.now()
-	run.ID, run.Began, run.Of = newID(now), now, len(run.Hosts)
+	run.ID, run.Began, run.Of = m.newID(now), now, len(run.Hosts)
 	if err := m.Store.KeepRun(run); err != nil {
 		return host.Run{}, err
 	}
@@ -220,11 +218,28 @@ func (m *Manager) find(ref string) (host.Run, error) {
 	return host.Run{}, fmt.Errorf("%s: %w: provision config runs lists those that are kept", ref, ErrUnknown)
 }
 
-// newID names a run by its time, and differs within a second.
-func newID(now time.Time) string {
-	var b [2]byte
-	_, _ = rand.Read(b[:]) // never fails: see its documentation
-	return now.UTC().Format("20060102-150405") + "-" + hex.EncodeToString(b[:])
+// idLayout is a run's time to the millisecond, with a hyphen for the dot.
+const idLayout = "20060102-150405.000"
+
+// newID names a run by its time, but later than every run before it: whatever the
+// clock does, IDs are in the order in which runs began. It is called with the
+// lock held.
+func (m *Manager) newID(now time.Time) string {
+	m.named = time.UnixMilli(max(now.UnixMilli(), m.named.UnixMilli()+1)).UTC()
+	return strings.Replace(m.named.Format(idLayout), ".", "-", 1)
+}
+
+// namedAt is the time in a run's ID, zero when it is none of ours.
+func namedAt(id string) time.Time {
+	i := strings.LastIndexByte(id, '-')
+	if i < 0 {
+		return time.Time{}
+	}
+	at, err := time.Parse(idLayout, id[:i]+"."+id[i+1:])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
 }
 
 // now is the time as it will be read back from the store.

@@ -283,3 +283,26 @@ func TestAnUnknownOutcomeIsAskedForAgain(t *testing.T) {
 		t.Errorf("stopped %q", r.stopped)
 	}
 }
+
+// IDs are in the order of beginning, whatever the clock does.
+func TestIDsAreInOrder(t *testing.T) {
+	m := &Manager{}
+	now := time.Date(2026, 3, 1, 12, 0, 0, int(412*time.Millisecond), time.UTC)
+	last := ""
+	for _, d := range []time.Duration{0, 0, time.Microsecond, 588 * time.Millisecond, -time.Hour, time.Hour} {
+		id := m.newID(now.Add(d))
+		if id <= last {
+			t.Errorf("ID %s after %s", id, last)
+		}
+		if got := namedAt(id); !got.Equal(m.named) {
+			t.Errorf("namedAt(%s) = %s, want %s", id, got, m.named)
+		}
+		last = id
+	}
+	if want := "20260301-130000-412"; last != want {
+		t.Errorf("ID %s, want %s", last, want)
+	}
+	if at := namedAt("nonsense"); !at.IsZero() {
+		t.Errorf("namedAt(nonsense) = %s", at)
+	}
+}

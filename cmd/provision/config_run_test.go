@@ -83,7 +83,7 @@ func (plays) Stop(context.Context, string, ansible.Run) error { return nil }
 func exampleBoard(check bool) (*board, []string) {
 	b := newBoard()
 	run := host.Run{
-		ID: "20260301-120000-4f2a", Commit: "4f2a9c1d00e85b7a6c1f0d2e3b4a5968778695a4", Check: check, Began: began, Of: 6, Parallel: 3,
+		ID: "20260301-120000-412", Commit: "4f2a9c1d00e85b7a6c1f0d2e3b4a5968778695a4", Check: check, Began: began, Of: 6, Parallel: 3,
 		Hosts: []string{"core", "node1", "node2", "node3", "node4", "node5"},
 	}
 	var lines []string
@@ -101,7 +101,7 @@ func exampleBoard(check bool) (*board, []string) {
 			Changes: []string{"base: write the motd", "base: sshd keys"}, Drift: []string{"base: sshd keys"}},
 		{Host: "node3", Result: host.ResultFailed, Playbook: "base.yml", Reason: "chrony: no \x1b[31msuch package", Began: at(4.3), Ended: at(10.4)},
 		{Host: "node4", Result: host.ResultRunning, Playbook: "base.yml", Reason: "the playbook runs", Began: at(9.9)},
-		{Host: "node5", Result: host.ResultWaiting, Reason: "run 20260301-115900-77aa is on it"},
+		{Host: "node5", Result: host.ResultWaiting, Reason: "run 20260301-115900-077 is on it"},
 	} {
 		r.Run = run.ID
 		add(web.RunUpdate{Row: &r})
@@ -151,12 +151,12 @@ func TestConfigStatusTable(t *testing.T) {
 	now := began.Add(3 * time.Hour)
 	st := upkeep.Status{
 		Upkeep: host.Upkeep{Commit: "4f2a9c1d00e85b7a6c1f0d2e3b4a5968778695a4", Next: now.Add(time.Hour)}, Every: 6 * time.Hour,
-		Runs: []host.Run{{ID: "20260301-145900-77aa", Began: now.Add(-time.Minute), Tally: map[host.Result]int{host.ResultRunning: 1, host.ResultOK: 2}}},
+		Runs: []host.Run{{ID: "20260301-145900-077", Began: now.Add(-time.Minute), Tally: map[host.Result]int{host.ResultRunning: 1, host.ResultOK: 2}}},
 		Hosts: []upkeep.HostStatus{
 			{Host: "core", Commit: "4f2a9c1d00e85b7a6c1f0d2e3b4a5968778695a4", When: began, Result: host.ResultOK, Drift: upkeep.DriftNone},
 			{Host: "node1", Commit: "old", When: began, Result: host.ResultFailed, Reason: "chrony: no such package"},
 			{Host: "node2", Commit: "4f2a9c1d00e85b7a6c1f0d2e3b4a5968778695a4", When: began, Result: host.ResultChanged, Totals: host.Totals{Changed: 2},
-				Drift: upkeep.DriftCorrected, Changes: []string{"base: sshd keys"}, Drifted: []string{"base: sshd keys"}, Running: "20260301-145900-77aa"},
+				Drift: upkeep.DriftCorrected, Changes: []string{"base: sshd keys"}, Drifted: []string{"base: sshd keys"}, Running: "20260301-145900-077"},
 			{Host: "node3"},
 		},
 	}
