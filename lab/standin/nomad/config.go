@@ -1,15 +1,11 @@
 package main
 
 import (
-	"crypto/rand"
-	"errors"
+	"cmp"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/gohcl"
@@ -19,11 +15,41 @@ import (
 // config is the part of an agent's configuration that matters here. What else a
 // real agent understands is let pass.
 type config struct {
-	Name       string   `hcl:"name,optional"`
-	Datacenter string   `hcl:"datacenter,optional"`
-	DataDir    string   `hcl:"data_dir,optional"`
-	Client     clientIs `hcl:"client,block"`
-	Rest       hcl.Body `hcl:",remain"`
+	Name       string     `hcl:"name,optional"`
+	Region     string     `hcl:"region,optional"`
+	Datacenter string     `hcl:"datacenter,optional"`
+	DataDir    string     `hcl:"data_dir,optional"`
+	BindAddr   string     `hcl:"bind_addr,optional"`
+	Ports      *ports     `hcl:"ports,block"`
+	Advertise  *addresses `hcl:"advertise,block"`
+	Server     *serverIs  `hcl:"server,block"`
+	Client     *clientIs  `hcl:"client,block"`
+	TLS        *tlsIs     `hcl:"tls,block"`
+	ACL        *aclIs     `hcl:"acl,block"`
+	Rest       hcl.Body   `hcl:",remain"`
+}
+
+type ports struct {
+	HTTP int      `hcl:"http,optional"`
+	RPC  int      `hcl:"rpc,optional"`
+	Rest hcl.Body `hcl:",remain"`
+}
+
+type addresses struct {
+	RPC  string   `hcl:"rpc,optional"`
+	Rest hcl.Body `hcl:",remain"`
+}
+
+type serverIs struct {
+	Enabled         bool     `hcl:"enabled,optional"`
+	BootstrapExpect int      `hcl:"bootstrap_expect,optional"`
+	Introduction    *introIs `hcl:"client_introduction,block"`
+	Rest            hcl.Body `hcl:",remain"`
+}
+
+type introIs struct {
+	Enforcement string   `hcl:"enforcement,optional"`
+	Rest        hcl.Body `hcl:",remain"`
 }
 
 type clientIs struct {
@@ -35,7 +61,26 @@ type clientIs struct {
 	Rest    hcl.Body          `hcl:",remain"`
 }
 
-// readConfig reads files, and the *.hcl files of folders, as one configuration.
+type tlsIs struct {
+	HTTP         bool     `hcl:"http,optional"`
+	RPC          bool     `hcl:"rpc,optional"`
+	VerifyClient bool     `hcl:"verify_https_client,optional"`
+	CA           string   `hcl:"ca_file,optional"`
+	Certificate  string   `hcl:"cert_file,optional"`
+	Key          string   `hcl:"key_file,optional"`
+	Rest         hcl.Body `hcl:",remain"`
+}
+
+type aclIs struct {
+	Enabled bool     `hcl:"enabled,optional"`
+	Rest    hcl.Body `hcl:",remain"`
+}
+
+func (c config) server() bool { return c.Server != nil && c.Server.Enabled }
+func (c config) client() bool { return c.Client != nil && c.Client.Enabled }
+
+// readConfig reads files, and the *.hcl files of folders, as one configuration: a
+// later file's words count.
 func readConfig(from []string) (config, error) {
 	var cfg config
 	var files []string
@@ -59,16 +104,16 @@ func readConfig(from []string) (config, error) {
 		return cfg, fmt.Errorf("no configuration: want -config with a file, or a folder that has *.hcl files")
 	}
 	parser := hclparse.NewParser()
-	var parsed []*hcl.File
 	for _, name := range files {
 		f, diags := parser.ParseHCLFile(name)
 		if diags.HasErrors() {
 			return cfg, fmt.Errorf("configuration: %w", diags)
 		}
-		parsed = append(parsed, f)
-	}
-	if diags := gohcl.DecodeBody(hcl.MergeFiles(parsed), nil, &cfg); diags.HasErrors() {
-		return cfg, fmt.Errorf("configuration: %w", diags)
+		var one config
+		if diags := gohcl.DecodeBody(f.Body, nil, &one); diags.HasErrors() {
+			return cfg, fmt.Errorf("configuration: %w", diags)
+		}
+		cfg = cfg.with(one)
 	}
 	if cfg.Name == "" {
 		name, err := os.Hostname()
@@ -78,70 +123,24 @@ func readConfig(from []string) (config, error) {
 		cfg.Name = name
 	}
 	switch {
-	case !cfg.Client.Enabled:
-		return cfg, fmt.Errorf("client.enabled is not set: the stand-in is a client and nothing else")
+	case !cfg.client() && !cfg.server():
+		return cfg, fmt.Errorf("neither client.enabled nor server.enabled is set")
 	case cfg.DataDir == "":
 		return cfg, fmt.Errorf("data_dir is missing")
+	case cfg.server() && cfg.Server.BootstrapExpect > 1:
+		return cfg, fmt.Errorf("server.bootstrap_expect is %d: the stand-in is one server and knows no consensus; run the real Nomad (LAB_NOMAD) for more",
+			cfg.Server.BootstrapExpect)
 	}
 	return cfg, nil
 }
 
-// httpAddress returns where the first server speaks HTTP.
-func httpAddress(servers []string) (string, error) {
-	if len(servers) == 0 {
-		return "", fmt.Errorf("client.servers is empty")
+// with returns c with what more says in its place. Blocks are taken whole: the
+// appliance writes each in one file.
+func (c config) with(more config) config {
+	return config{
+		Name: cmp.Or(more.Name, c.Name), Region: cmp.Or(more.Region, c.Region),
+		Datacenter: cmp.Or(more.Datacenter, c.Datacenter), DataDir: cmp.Or(more.DataDir, c.DataDir),
+		BindAddr: cmp.Or(more.BindAddr, c.BindAddr), Ports: cmp.Or(more.Ports, c.Ports), Advertise: cmp.Or(more.Advertise, c.Advertise),
+		Server: cmp.Or(more.Server, c.Server), Client: cmp.Or(more.Client, c.Client), TLS: cmp.Or(more.TLS, c.TLS), ACL: cmp.Or(more.ACL, c.ACL),
 	}
-	name, port, err := net.SplitHostPort(servers[0])
-	if err != nil { // no port: Nomad's own
-		name, port = servers[0], "4647"
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n < 2 {
-		return "", fmt.Errorf("client.servers: %q has no port", servers[0])
-	}
-	return "http://" + net.JoinHostPort(name, strconv.FormatUint(n-1, 10)), nil
-}
-
-// identity reads a UUID from file, or makes one and keeps it there. Like the
-// real agent it writes no final newline.
-func identity(file string) (string, error) {
-	b, err := os.ReadFile(file)
-	if id := strings.TrimSpace(string(b)); err == nil && id != "" {
-		return id, nil
-	}
-	if err != nil && !os.IsNotExist(err) {
-		return "", fmt.Errorf("identity: %w", err)
-	}
-	var u [16]byte
-	rand.Read(u[:])
-	id := fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
-	// A machine that loses power here must not come back with half an identity.
-	temp := file + ".new"
-	if err := os.WriteFile(temp, []byte(id), 0o600); err != nil {
-		return "", fmt.Errorf("identity: %w", err)
-	}
-	f, err := os.Open(temp)
-	if err == nil {
-		err = f.Sync()
-		f.Close()
-	}
-	if err == nil {
-		err = os.Rename(temp, file)
-	}
-	if err == nil {
-		err = syncFolder(filepath.Dir(file))
-	}
-	if err != nil {
-		return "", fmt.Errorf("identity: %w", err)
-	}
-	return id, nil
-}
-
-// syncFolder makes names in a folder durable.
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

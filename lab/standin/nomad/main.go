@@ -8,9 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sync/errgroup"
 
 	"provision.internal/nomad/nomadtest"
 )
@@ -56,40 +57,20 @@ func agent(ctx context.Context, args []string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	c, err := client(cfg)
-	if err != nil {
-		return err
+	var c *nomadtest.Client
+	if cfg.client() {
+		if c, err = newClient(cfg, log); err != nil {
+			return err
+		}
 	}
-	c.Log = log
-	c.Task = nomadtest.RawExec{Dir: filepath.Join(cfg.DataDir, "alloc")}.Run
-	log.InfoContext(ctx, "agent starts", "host", c.Name, "node", c.ID, "peer", c.Server)
-	return c.Run(ctx)
-}
-
-// client makes the machine that cfg describes. Its identity is in the data
-// folder and so survives a reboot, but no reinstallation.
-func client(cfg config) (*nomadtest.Client, error) {
-	dir := filepath.Join(cfg.DataDir, "client")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data folder: %w", err)
+	parts, ctx := errgroup.WithContext(ctx)
+	if cfg.server() {
+		log.InfoContext(ctx, "server starts", "host", cfg.Name)
+		parts.Go(func() error { return serve(ctx, cfg) })
 	}
-	c := &nomadtest.Client{
-		Name: cfg.Name, Datacenter: cfg.Datacenter, Pool: cfg.Client.Pool, Class: cfg.Client.Class, Meta: cfg.Client.Meta,
+	if c != nil {
+		log.InfoContext(ctx, "client starts", "host", c.Name, "node", c.ID, "peer", c.Server)
+		parts.Go(func() error { return c.Run(ctx) })
 	}
-	var err error
-	if c.Server, err = httpAddress(cfg.Client.Servers); err != nil {
-		return nil, err
-	}
-	if c.ID, err = identity(filepath.Join(dir, "client-id")); err != nil {
-		return nil, err
-	}
-	if c.Secret, err = identity(filepath.Join(dir, "secret-id")); err != nil {
-		return nil, err
-	}
-	token, err := os.ReadFile(filepath.Join(dir, "intro_token.jwt"))
-	if err != nil && !os.IsNotExist(err) {
-		return nil, fmt.Errorf("introduction token: %w", err)
-	}
-	c.Introduction = strings.TrimSpace(string(token))
-	return c, nil
+	return parts.Wait()
 }

@@ -149,11 +149,12 @@ func TestExitCode(t *testing.T) {
 
 func TestBadConfiguration(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"no client":    {`data_dir = "/x"`, "client"},
-		"not enabled":  {"data_dir = \"/x\"\nclient {}", "client.enabled"},
-		"no data_dir":  {"client {\n enabled = true\n}", "data_dir is missing"},
-		"broken":       {"client {", "client.hcl:1"},
-		"wrong values": {"client {\n enabled = true\n servers = 5\n}", "list of string required"},
+		"no part":       {`data_dir = "/x"`, "neither client.enabled nor server.enabled"},
+		"not enabled":   {"data_dir = \"/x\"\nclient {}", "client.enabled"},
+		"three servers": {"data_dir = \"/x\"\nserver {\n enabled = true\n bootstrap_expect = 3\n}", "knows no consensus"},
+		"no data_dir":   {"client {\n enabled = true\n}", "data_dir is missing"},
+		"broken":        {"client {", "client.hcl:1"},
+		"wrong values":  {"client {\n enabled = true\n servers = 5\n}", "list of string required"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -178,7 +179,7 @@ func TestHTTPAddress(t *testing.T) {
 		"[fd00::1]:4647": "http://[fd00::1]:4646",
 		"10.77.0.1:x":    "",
 	} {
-		got, err := httpAddress([]string{servers})
+		got, err := httpAddress([]string{servers}, false)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("httpAddress(%q) = %q, %v, want %q", servers, got, err, want)
 		}
