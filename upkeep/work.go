@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -206,7 +207,8 @@ func (m *Manager) ready(ctx context.Context, name string, tell func()) error {
 	defer slow.Stop()
 	if err := m.Ready(ctx, name); err != nil {
 		if context.Cause(ctx) == errAway {
-			return &away{err}
+			why := strings.TrimSuffix(err.Error(), ": "+errAway.Error())
+			return &away{fmt.Errorf("%s; it was waited for %s", why, m.Patience)}
 		}
 		return context.Cause(ctx)
 	}

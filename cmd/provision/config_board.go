@@ -183,18 +183,20 @@ func (b *board) frame(v view) string {
 	return out.String()
 }
 
-// reasonText is what most hosts wait for, and that there is more.
+// reasonText is what hosts wait for, most of them first.
 func reasonText(reasons map[string]int) string {
 	var all []string
 	for text := range reasons {
 		all = append(all, text)
 	}
 	slices.SortFunc(all, func(x, y string) int { return cmp.Or(reasons[y]-reasons[x], cmp.Compare(x, y)) })
-	text := clean(all[0])
-	if len(all) > 1 {
-		text += fmt.Sprintf(", and %d other reasons", len(all)-1)
+	if len(all) == 1 {
+		return clean(all[0])
 	}
-	return text
+	for i, text := range all {
+		all[i] = fmt.Sprintf("%s (%d)", clean(text), reasons[text])
+	}
+	return strings.Join(all, ", ")
 }
 
 func (b *board) tally() map[host.Result]int {
