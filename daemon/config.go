@@ -113,7 +113,7 @@ func Default() Config {
 			HTTP: ":80", HTTPS: ":443", TFTP: ":69",
 		},
 		Images: Images{Upstream: DefaultUpstream, Release: release.Latest, Kernel: "linux", Arch: Arches{"x86_64"}, Cache: Cache{Size: 50 << 30}},
-		Nomad:  nomad.Config{Region: nomad.DefaultRegion, Datacenter: nomad.DefaultDatacenter},
+		Nomad:  nomad.Config{Region: nomad.DefaultRegion, Datacenter: nomad.DefaultDatacenter, Quarantine: nomad.DefaultQuarantine, LostAfter: nomad.DefaultLostAfter},
 		Deadlines: Deadlines{
 			Admitted: 24 * time.Hour, Installing: time.Hour, Installed: 15 * time.Minute,
 			Booted: 15 * time.Minute, Joined: time.Hour, Configured: 5 * time.Minute,

@@ -150,10 +150,11 @@ func TestFilesCarryTheRoleIntoNomad(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &plans{cfg: cfg, cluster: cluster}
-	files, err := p.files(t.Context(), admitted())
+	m, err := p.Join(t.Context(), admitted(), installer.StageMember, true)
 	if err != nil {
 		t.Fatal(err)
 	}
+	files := m.Files
 	contents := map[string]string{}
 	for _, f := range files {
 		contents[f.Path] = f.Content
@@ -191,10 +192,11 @@ func TestFirstBootFilesAreApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &plans{cfg: cfg, cluster: cluster}
-	files, err := p.files(t.Context(), admitted())
+	m, err := p.Join(t.Context(), admitted(), installer.StageQuarantine, true)
 	if err != nil {
 		t.Fatal(err)
 	}
+	files := m.Files
 	seen := map[string]bool{installer.HostKey: true, installer.HostCertificate: true, installer.HostCA: true}
 	for _, f := range files {
 		if seen[f.Path] {

@@ -2,13 +2,10 @@ package daemon
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
-	"time"
 
 	"provision.internal/boot"
 	"provision.internal/host"
@@ -23,6 +20,7 @@ type plans struct {
 	cfg     Config
 	mirror  *mirror.Mirror // nil where images.repository is a folder
 	cluster *nomad.Cluster
+	founder founder // nil where the cluster is somebody else's
 }
 
 // targets are the disks that an install of h writes.
@@ -143,38 +141,6 @@ func keyFiles(keys xbps.Keys) ([]installer.File, error) {
 			return nil, err
 		}
 		files = append(files, installer.File{Path: name, Content: string(content)})
-	}
-	return files, nil
-}
-
-// enrolTime bounds what an enrolling host waits for Nomad; its first boot asks
-// again.
-const enrolTime = 30 * time.Second
-
-// files are what makes the installed h a member of the cluster.
-func (p *plans) files(ctx context.Context, h host.Host) ([]installer.File, error) {
-	role, err := p.role(h)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, enrolTime)
-	defer cancel()
-	made, err := p.cluster.Enrol(ctx, nomad.Client{
-		Name: h.Name, Datacenter: role.Nomad.Datacenter, Pool: role.Nomad.Pool, Meta: role.Nomad.Meta,
-		Certificate: installer.HostCertificate, Key: installer.HostKey,
-		Again:   h.Enrolment != nil && !h.Enrolment.Used.IsZero(),
-		Network: p.cfg.island(h.Address),
-	}, h.Node)
-	if err != nil {
-		return nil, err
-	}
-	var files []installer.File
-	for _, f := range made {
-		files = append(files, installer.File{Path: f.Path, Mode: uint32(f.Mode.Perm()), Content: f.Content})
-	}
-	if role.Nomad.Config != "" {
-		// Nomad reads the folder in alphabetical order, and later files win.
-		files = append(files, installer.File{Path: filepath.Join(nomad.ConfigDir, "role.hcl"), Mode: 0o640, Content: role.Nomad.Config})
 	}
 	return files, nil
 }

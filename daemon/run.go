@@ -20,7 +20,6 @@ import (
 	"provision.internal/httpboot"
 	"provision.internal/images"
 	"provision.internal/images/embedded"
-	"provision.internal/installer"
 	"provision.internal/nomad"
 	"provision.internal/store"
 	"provision.internal/tftp"
@@ -123,14 +122,13 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	d.machines = newMachines(st, cfg.Hosts, part("dhcp"))
 	d.kits = &kits{cfg: cfg, store: files, ca: authority.PEM(), log: part("images"), since: time.Now(), wake: make(chan struct{}, 1)}
 	d.dhcp = &dhcp.Server{Config: cfg.dhcpConfig(), Sockets: ends.dhcp, Hosts: d.machines, Leases: st, Log: part("dhcp")}
-	d.enroll = &enroll.Reconciler{Store: st, Nomad: cluster, Meta: plans.meta, Template: plans.template, Log: part("enroll")}
+	d.enroll = &enroll.Reconciler{Store: st, Nomad: cluster, Meta: plans.meta, Template: plans.template, Waits: plans.waits, Booting: cfg.Deadlines.Booted, Log: part("enroll")}
 
 	boots := &httpboot.Server{
 		Hosts: st, History: st, Images: files, Loaders: d.loaders,
 		Repository: cfg.Images.Repository, HTTP: cfg.Server.httpURL(), HTTPS: cfg.Server.httpsURL(),
-		Authority: authority, HostNames: cfg.Nomad.ClientNames(),
+		Authority: authority, Members: plans,
 		Kit: d.kits.kit, Targets: plans.targets, Plan: plans.plan,
-		Files:  func(h host.Host) ([]installer.File, error) { return plans.files(ctx, h) },
 		Linger: cfg.Server.Linger, Now: time.Now, Log: part("http"),
 	}
 	var packages web.Packages // nil where there is no mirror
@@ -149,6 +147,7 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	d.http = httpboot.NewHTTPServer(boots.Plain(), part("http"))
 	d.https = httpboot.NewHTTPServer(boots.Secure(), part("https"))
 	d.https.TLSConfig = authority.TLS()
+	d.https.RegisterOnShutdown(boots.Release)
 	if d.upkeep, err = newUpkeep(cfg, st, cluster, part("upkeep")); err != nil {
 		return nil, err
 	}

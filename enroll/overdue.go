@@ -25,6 +25,10 @@ func (r *round) overdue(ctx context.Context, h host.Host, detail error) string {
 	case host.Installing:
 		what = "the installation did not end" + at(h.Progress) + ": look at the machine's console and at provision logs " + h.Name + ", " + again
 	case host.Installed:
+		if h.Progress.Step == host.StepEnrol {
+			what = "the installed system could not be let into the cluster: " + h.Progress.Text + "; it goes on asking"
+			break
+		}
 		what = "the installed system did not report: look at its console; if it did not boot, see that its firmware boots from the disk; " + again
 	case host.Booted:
 		what = "its Nomad node did not become ready" + because(detail)

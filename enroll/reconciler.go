@@ -46,6 +46,12 @@ type Reconciler struct {
 	// the cluster's own. It may be nil.
 	Template func(host.Host) string
 
+	// Waits returns why there is no cluster yet that a host could join, in words for
+	// a person; empty when there is one. Meanwhile it has no deadline, and Booting from
+	// then on. It is asked often. It may be nil.
+	Waits   func(host.Host) string
+	Booting time.Duration
+
 	// Ports has ports follow their hosts; nil leaves that out, and hosts go on
 	// wherever they are.
 	Ports Ports
@@ -180,7 +186,7 @@ func (r *round) look(ctx context.Context) {
 
 // late reports whether h has outstayed its state, or its grant.
 func (r *round) late(h host.Host, now time.Time) bool {
-	if h.State.Settled() || now.Before(r.started.Add(r.grace())) {
+	if h.State.Settled() || r.waits(h) != "" || now.Before(r.started.Add(r.grace())) {
 		return false
 	}
 	expired := h.State == host.Admitted && h.Grant != nil && !h.Grant.Open(now)

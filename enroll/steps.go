@@ -23,18 +23,6 @@ func step(s host.State) func(*Reconciler, context.Context, host.Host) error {
 	return nil
 }
 
-// join waits for the node.
-func (r *Reconciler) join(ctx context.Context, h host.Host) error {
-	if err := r.progress(h, "node", "waiting for the Nomad node"); err != nil {
-		return err
-	}
-	node, err := r.Nomad.WaitNode(ctx, h.Name)
-	if err != nil {
-		return err
-	}
-	return r.advance(h, host.Joined, "Nomad node "+node.ID+" is ready", func(h *host.Host) { h.Node = node.ID })
-}
-
 // configure runs the configuration job and keeps what it wrote.
 func (r *Reconciler) configure(ctx context.Context, h host.Host) error {
 	job := r.job(h)
@@ -63,19 +51,6 @@ func (r *Reconciler) configure(ctx context.Context, h host.Host) error {
 		return err
 	}
 	return r.advance(h, host.Configured, "job "+result.JobID+" has succeeded", nil)
-}
-
-// admit calls a configured host ready, once its port is where it is to work.
-func (r *Reconciler) admit(ctx context.Context, h host.Host) error {
-	if g := h.Grant; r.Ports != nil && g != nil && g.Place {
-		if err := r.progress(h, stepPort, "moving port "+g.Port+" to production"); err != nil {
-			return err
-		}
-		if err := r.place(ctx, h, g.Port, host.StageProduction); err != nil {
-			return err
-		}
-	}
-	return r.advance(h, host.Ready, "configured", nil)
 }
 
 // job names the attempt by the grant that installed the host and the moment at

@@ -124,5 +124,6 @@ type Enrolment struct {
 	Token   Digest    `json:"token"`
 	Expires time.Time `json:"expires"`
 	Used    time.Time `json:"used,omitzero"`
-	Key     Digest    `json:"key,omitzero"` // of the public key that used it: its holder may ask again
+	Key     Digest    `json:"key,omitzero"`    // of the public key that used it: its holder may ask again, however late
+	Stage   string    `json:"stage,omitempty"` // that the host was last given the files of
 }

@@ -57,6 +57,10 @@ type Failure struct {
 	Reason string `json:"reason"`
 }
 
+// StepEnrol is the step of a host's progress while the appliance cannot give it
+// what it needs to enrol.
+const StepEnrol = "enrol"
+
 // Progress is the part of a state that is under way, for display only.
 type Progress struct {
 	Step string `json:"step,omitempty"` // "packages", "grub": constant words

@@ -205,19 +205,10 @@ func (a *Authority) serverCertificate(*tls.ClientHelloInfo) (*tls.Certificate, e
 	return a.server, nil
 }
 
-// issue answers a host's request, which parseRequest has accepted. The
-// certificate is for the host's name and for names.
-func (a *Authority) issue(q *x509.CertificateRequest, role string, names []string, now time.Time) ([]byte, error) {
-	subject := pkix.Name{CommonName: q.Subject.CommonName}
-	if role != "" {
-		subject.OrganizationalUnit = []string{role}
-	}
-	leaf, err := a.sign(&x509.Certificate{
-		Subject:     subject,
-		DNSNames:    append([]string{q.Subject.CommonName}, names...),
-		NotAfter:    now.AddDate(hostYears, 0, 0),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-	}, q.PublicKey, now)
+// Sign completes and signs the certificate of key, and returns it in PEM. It is
+// valid from about now on, until its NotAfter or the authority's own end.
+func (a *Authority) Sign(c *x509.Certificate, key any) ([]byte, error) {
+	leaf, err := a.sign(c, key, a.now())
 	if err != nil {
 		return nil, err
 	}

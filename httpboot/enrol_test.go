@@ -80,8 +80,8 @@ func TestEnrol(t *testing.T) {
 		if err != nil || cert.Subject.CommonName != "n1" || cert.IsCA || !slices.Equal(cert.DNSNames, []string{"n1", "client.global.nomad"}) || !slices.Equal(cert.Subject.OrganizationalUnit, []string{"worker"}) {
 			t.Errorf("certificate of %v for %q: %v, want it valid for n1, a client of the cluster, alone", cert.Subject, cert.DNSNames, err)
 		}
-		if len(answer.Files) != 1 || answer.Files[0].Path != "/etc/nomad.d/client.hcl" {
-			t.Errorf("files = %+v, want those of Files", answer.Files)
+		if answer.Stage != installer.StageQuarantine || len(answer.Files) != 1 || answer.Files[0].Path != "/etc/nomad.d/client.hcl" {
+			t.Errorf("stage %s with files %+v, want those of quarantine", answer.Stage, answer.Files)
 		}
 		r.wantState(t, mac1, host.Booted)
 	}
@@ -109,6 +109,11 @@ func TestEnrolRefusals(t *testing.T) {
 		{"an unknown host", func(t *testing.T, r *rig, q *installer.Enrol) { q.Host = "n9" }, 403, ""},
 		{"no host", func(t *testing.T, r *rig, q *installer.Enrol) { q.Host = "" }, 403, ""},
 		{"an expired token", func(t *testing.T, r *rig, q *installer.Enrol) { r.pass(enrolWithin) }, 403, "expired"},
+		{"a used token, from another key, long after", func(t *testing.T, r *rig, q *installer.Enrol) {
+			r.post(t, pathEnrol, "", q, nil)
+			r.pass(2 * enrolWithin)
+			q.Request = request(t, newKey(t), named("n1"))
+		}, 403, "another key"},
 		{"a token that another key has used", func(t *testing.T, r *rig, q *installer.Enrol) {
 			if status := r.post(t, pathEnrol, "", q, nil); status != 200 {
 				t.Fatalf("first use: status %d", status)
@@ -180,45 +185,60 @@ func TestEnrolOfAHostThatWasGivenUp(t *testing.T) {
 func TestFilesThatCannotBeMadeCostNoToken(t *testing.T) {
 	r := newRig(t)
 	token := r.installed(t)
-	r.Files = func(host.Host) ([]installer.File, error) { return nil, errors.New("Nomad does not answer") }
+	r.Members.(*members).broken = errors.New("Nomad does not answer")
 	q := installer.Enrol{Token: token, Host: "n1", Request: request(t, newKey(t), named("n1"))}
 	if status := r.post(t, pathEnrol, "", q, nil); status != http.StatusInternalServerError {
 		t.Errorf("enrol: status %d, want 500", status)
 	}
-	if h := r.get(t, mac1); h.State != host.Installed || !h.Enrolment.Used.IsZero() {
+	h := r.get(t, mac1)
+	if h.State != host.Installed || !h.Enrolment.Used.IsZero() {
 		t.Errorf("host = %s, used %s; want Installed with its token", h.State, h.Enrolment.Used)
+	}
+	if h.Progress.Step != host.StepEnrol || !strings.Contains(h.Progress.Text, "Nomad does not answer") {
+		t.Errorf("progress = %+v, want why it waits", h.Progress)
 	}
 }
 
 func TestStatus(t *testing.T) {
 	r := newRig(t)
 	token := r.installed(t)
+	key := newKey(t)
+	proof := request(t, key, named("n1"))
+	if status := r.post(t, pathEnrol, "", installer.Enrol{Token: token, Host: "n1", Request: proof}, nil); status != 200 {
+		t.Fatalf("enrol: status %d", status)
+	}
+	r.pass(enrolWithin + time.Hour) // a configuration may take days to be mended
 	for _, q := range []installer.Status{
-		{Token: token, Host: "n1", Lines: []string{"before"}},
-		{Token: token, Host: "n1", Lines: []string{"after"}, Done: true},
+		{Token: token, Host: "n1", Request: proof, Lines: []string{"before"}},
+		{Token: token, Host: "n1", Request: proof, Lines: []string{"after"}, Done: true},
 	} {
 		if status := r.post(t, pathStatus, "", q, nil); status != 200 {
 			t.Errorf("status report: status %d, want 200", status)
 		}
-		r.post(t, pathEnrol, "", installer.Enrol{Token: token, Host: "n1", Request: request(t, newKey(t), named("n1"))}, nil)
 	}
 	if got := r.logged(t, mac1, 2); !slices.Equal(got, []string{"before", "after"}) {
-		t.Errorf("lines = %q, want both, with the token used or not", got)
+		t.Errorf("lines = %q, want both", got)
 	}
 	if got := r.events(t, mac1, host.KindProgress); len(got) != 1 || !strings.Contains(got[0], "first boot is done") {
 		t.Errorf("progress = %q, want the end of the first boot", got)
 	}
-	for name, q := range map[string]installer.Status{
-		"a wrong token":   {Token: newToken(), Host: "n1", Lines: []string{"spoof"}},
-		"an unknown host": {Token: token, Host: "n2", Lines: []string{"spoof"}},
+	for name, test := range map[string]struct {
+		q    installer.Status
+		want int
+	}{
+		"a wrong token":                {installer.Status{Token: newToken(), Host: "n1", Request: proof}, 403},
+		"an unknown host":              {installer.Status{Token: token, Host: "n2", Request: proof}, 403},
+		"a stolen token, another key":  {installer.Status{Token: token, Host: "n1", Request: request(t, newKey(t), named("n1"))}, 403},
+		"a stolen token, no key":       {installer.Status{Token: token, Host: "n1"}, 400},
+		"its key for another's status": {installer.Status{Token: token, Host: "n1", Request: request(t, key, named("n2"))}, 400},
 	} {
-		if status := r.post(t, pathStatus, "", q, nil); status != 403 {
-			t.Errorf("%s: status %d, want 403", name, status)
+		test.q.Lines = []string{"spoof"}
+		if status := r.post(t, pathStatus, "", test.q, nil); status != test.want {
+			t.Errorf("%s: status %d, want %d", name, status, test.want)
 		}
 	}
-	r.pass(enrolWithin + time.Hour)
-	if status := r.post(t, pathStatus, "", installer.Status{Token: token, Host: "n1"}, nil); status != 403 {
-		t.Errorf("an expired token: status %d, want 403", status)
+	if got := r.logged(t, mac1, 2); len(got) != 2 {
+		t.Errorf("lines = %q, want nobody else's", got)
 	}
 }
 

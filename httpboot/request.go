@@ -5,11 +5,13 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"provision.internal/host"
 )
@@ -53,6 +55,24 @@ func checkKey(key any) error {
 		}
 	}
 	return fmt.Errorf("the key is too weak or unknown: want ECDSA P-256 or stronger, Ed25519, or RSA of 2048 bits or more")
+}
+
+// certificateOf answers a host's request, which parseRequest has accepted: for
+// the host's name and for what its membership adds.
+func certificateOf(q *x509.CertificateRequest, role string, m Membership, now time.Time) *x509.Certificate {
+	c := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: q.Subject.CommonName},
+		DNSNames:    append([]string{q.Subject.CommonName}, m.Names...),
+		NotAfter:    now.AddDate(hostYears, 0, 0),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}
+	if role != "" {
+		c.Subject.OrganizationalUnit = []string{role}
+	}
+	for _, ip := range m.Addresses {
+		c.IPAddresses = append(c.IPAddresses, ip.AsSlice())
+	}
+	return c
 }
 
 // keyDigest tells keys apart.

@@ -69,7 +69,7 @@ func newRig(t testing.TB) *rig {
 		t.Fatal(err)
 	}
 	r.Server = &Server{
-		Hosts: st, History: st, Authority: authority, HostNames: []string{"client.global.nomad"},
+		Hosts: st, History: st, Authority: authority, Members: &members{},
 		Images:     folder(t.TempDir()),
 		Loaders:    fstest.MapFS{"snponly.efi": {Data: bytes.Repeat([]byte("MZ"), 4096), ModTime: t0}, "sub/x": {Data: []byte("x")}},
 		Repository: t.TempDir(),
@@ -80,9 +80,6 @@ func newRig(t testing.TB) *rig {
 		},
 		Plan: func(h host.Host, d []host.Disk) (installer.Plan, error) {
 			return installer.Plan{Packages: []string{"base-system"}, Arch: "x86_64"}, nil
-		},
-		Files: func(h host.Host) ([]installer.File, error) {
-			return []installer.File{{Path: "/etc/nomad.d/client.hcl", Content: "# introduction-secret\n"}}, nil
 		},
 		Now: r.clock,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),

@@ -21,6 +21,8 @@ type Hosts interface {
 	Host(mac host.MAC) (host.Host, error)
 	Named(name string) (host.Host, error)
 	Change(mac host.MAC, actor, cause string, f func(*host.Host) error) (host.Host, error)
+	// Watch is signalled after changes, until stop is called.
+	Watch() (changed <-chan struct{}, stop func())
 }
 
 // History keeps what happened.
@@ -62,7 +64,6 @@ type Server struct {
 	HTTP      string // the plain server's URL as machines reach it, without a final slash
 	HTTPS     string // the secure server's
 	Authority *Authority
-	HostNames []string // in the certificate of every host, beside its own name
 
 	// Kit says what the installer boots with on p. ErrAssembling makes the machine
 	// ask again; any other error sends it to its disk.
@@ -82,8 +83,8 @@ type Server struct {
 	Confirm func(ctx context.Context, h host.Host) error
 	// Told is called with every machine that gets a boot script. It may be nil.
 	Told func(host.MAC)
-	// Files are what an enrolled host needs beside its certificate.
-	Files func(h host.Host) ([]installer.File, error)
+	// Members brings installed hosts into the cluster.
+	Members Members
 
 	Linger time.Duration // how long a machine that nobody admitted asks again; zero: not at all
 	Now    func() time.Time
@@ -93,6 +94,7 @@ type Server struct {
 	greeted told   // the last answer to an agent's hello
 	agents  agents // running installers
 	refused limiter[host.MAC]
+	held    held // enrolments that have nothing to be told
 }
 
 // Plain returns the handler of the plain server. Everything that it answers is

@@ -17,6 +17,7 @@ const (
 	NomadService = "nomad"
 	NomadID      = "/var/lib/nomad/client/client-id" // made by the machine itself, like the next, 0600
 	NomadSecret  = "/var/lib/nomad/client/secret-id"
+	StageFile    = "/var/lib/provision/stage" // the Stage that the host has
 	EnrolledMark = "/var/lib/provision/enrolled"
 )
 

@@ -76,6 +76,7 @@ var (
 	zoneName    = Regexp(`^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$`)
 	localeName  = Regexp(`^(C|POSIX|[a-z]{2,3}(_[A-Z]{2})?)(\.[A-Za-z0-9-]+)?(@[a-z]+)?$`)
 	nomadName   = Regexp(`^[A-Za-z0-9_-]{1,128}$`)
+	poolSetting = Regexp(`(?m)^[^#\n]*\bnode_pool"?\s*[=:]`)
 	metaKey     = Regexp(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 	keyKinds    = []string{"ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"}
 	hostLabel   = Regexp(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
@@ -153,6 +154,9 @@ func (r Role) Validate(at string) error {
 	}
 	if strings.ContainsFunc(r.Cmdline, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		f.add("cmdline", "has a line break or another control character")
+	}
+	if poolSetting().MatchString(r.Nomad.Config) {
+		f.add("nomad.config", "sets node_pool: use nomad.pool, so that a host is in quarantine first")
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Nomad.Meta)) {
 		if !metaKey().MatchString(key) {

@@ -1,6 +1,10 @@
 package installer
 
-import "provision.internal/host"
+import (
+	"time"
+
+	"provision.internal/host"
+)
 
 // The agent's protocol: JSON over TLS (pinned to the appliance's authority),
 // POST only, below boot.AgentPath. Every request but hello carries the session
@@ -78,28 +82,52 @@ const (
 	StatusPath  = "status"
 )
 
-// Enrol is sent by the installed system at its first boot. Request is a PEM
-// certificate request for the key that the machine made itself.
+// Stage is how far an installed host is on its way into the cluster. The
+// appliance decides on it; the host has what belongs to it once it says so.
+type Stage string
+
+// The stages. A host has none until it is given its first files.
+const (
+	StageNone       Stage = ""
+	StageFounding   Stage = "founding"   // a server of a cluster that has no leader yet; no client
+	StageQuarantine Stage = "quarantine" // a client in the pool where only its configuration job runs
+	StageMember     Stage = "member"     // a client in its own pool
+)
+
+// Enrol is sent by the installed system from its first boot on, until it is a
+// member. Request is a PEM certificate request for the key that the machine made
+// itself. An appliance that has nothing new for it holds it up for up to
+// EnrolHold.
 type Enrol struct {
 	Token   string `json:"token"`
 	Host    string `json:"host"`
 	Request string `json:"request"`
+	Stage   Stage  `json:"stage,omitempty"` // that the host has
 }
 
-// Enrolled answers Enrol. Files are written by the first-boot service before it
-// starts Nomad: configuration, certificate, introduction token.
+// EnrolHold is the longest time for which an enrolment is held up. It is below the
+// agent's own patience with a request.
+const EnrolHold = 20 * time.Second
+
+// Enrolled answers Enrol. When Stage is the one that the host has, there is
+// nothing new: it asks again, and Waits says for a person what is waited for.
+// Else Files are written by the first-boot service before it starts Nomad, or
+// starts it again: configuration, certificate, introduction token.
 type Enrolled struct {
-	Certificate string `json:"certificate"`
-	CA          string `json:"ca"`
-	Files       []File `json:"files"`
+	Stage       Stage  `json:"stage"`
+	Certificate string `json:"certificate,omitempty"`
+	CA          string `json:"ca,omitempty"`
+	Files       []File `json:"files,omitempty"`
+	Waits       string `json:"waits,omitempty"`
 }
 
 // Status is what the first boot tells of itself: lines for the host's log, and
-// at the end whether Nomad was started. The token authorises it, used or not,
-// until it expires; the answer is empty.
+// at the end that the host is a member. Like Enrol it is accepted from the key
+// alone that used the token; the answer is empty.
 type Status struct {
-	Token string   `json:"token"`
-	Host  string   `json:"host"`
-	Lines []string `json:"lines,omitempty"`
-	Done  bool     `json:"done,omitempty"` // Nomad is configured and enabled; the service removes itself
+	Token   string   `json:"token"`
+	Host    string   `json:"host"`
+	Request string   `json:"request"`
+	Lines   []string `json:"lines,omitempty"`
+	Done    bool     `json:"done,omitempty"` // nothing more is wanted; the service removes itself
 }

@@ -32,6 +32,7 @@ type Client struct {
 	Meta       map[string]string // keys without dots
 	Token      string            // from Introduce; none when empty
 	Again      bool              // it has been enrolled before since its installation: its node may live
+	Quarantine bool              // it is not configured yet: see Config.Quarantine
 
 	// Network holds the host's address. It must be set when hosts there have no
 	// default route, by which Nomad finds its interface otherwise.
@@ -78,7 +79,7 @@ func (c Config) ClientConfig(h Client) ([]File, error) {
 		return nil, fmt.Errorf("client configuration of %s: nomad.servers is empty", h.Name)
 	}
 	client.SetAttributeValue("servers", cty.ListVal(servers))
-	text(client, "node_pool", cmp.Or(h.Pool, c.pool()))
+	text(client, "node_pool", c.poolOf(h))
 	if h.Network.IsValid() {
 		text(client, "network_interface", fmt.Sprintf(`{{ GetAllInterfaces | include "network" %q | attr "name" }}`, h.Network))
 	}
@@ -123,7 +124,7 @@ func (c Config) ClientConfig(h Client) ([]File, error) {
 // literal refuses values that Nomad's agent, which reads an older HCL than the
 // one written here, would not take as they are.
 func literal(h Client, c Config) error {
-	values := append([]string{h.Name, h.Datacenter, h.Pool, h.Certificate, h.Key, c.Region, c.Datacenter, c.Pool}, c.Servers...)
+	values := append([]string{h.Name, h.Datacenter, h.Pool, h.Certificate, h.Key, c.Region, c.Datacenter, c.Pool, c.Quarantine}, c.Servers...)
 	for k, v := range h.Meta {
 		values = append(values, k, v)
 	}

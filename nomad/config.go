@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"regexp"
 	"strconv"
+	"time"
 )
 
 // What Nomad itself calls the things that a configuration leaves out.
@@ -16,6 +18,15 @@ const (
 	DefaultDatacenter = "dc1"
 	DefaultNamespace  = "default"
 	DefaultPool       = "default"
+)
+
+// QuarantineNone in the place of a pool's name leaves quarantine out.
+const QuarantineNone = "none"
+
+// What quarantine and loss are when nobody says otherwise.
+const (
+	DefaultQuarantine = "quarantine"
+	DefaultLostAfter  = 15 * time.Minute
 )
 
 // Config says where the cluster is and how hosts join it.
@@ -32,6 +43,11 @@ type Config struct {
 	Namespace  string `mapstructure:"namespace"`  // of the configuration job
 	Pool       string `mapstructure:"pool"`       // node pool of installed hosts
 
+	// Quarantine is the node pool of hosts that are not configured yet; QuarantineNone
+	// lets them into their own at once.
+	Quarantine string        `mapstructure:"quarantine"`
+	LostAfter  time.Duration `mapstructure:"lost_after"` // a Ready host whose node is away for longer counts as lost
+
 	Servers      []string `mapstructure:"servers"`      // HOST:4647, as installed hosts reach them
 	Job          string   `mapstructure:"job"`          // template of the configuration job; a built-in one when empty
 	Introduction bool     `mapstructure:"introduction"` // give each host an introduction token (Nomad 1.11 and later)
@@ -41,6 +57,17 @@ func (c Config) region() string     { return cmp.Or(c.Region, DefaultRegion) }
 func (c Config) datacenter() string { return cmp.Or(c.Datacenter, DefaultDatacenter) }
 func (c Config) namespace() string  { return cmp.Or(c.Namespace, DefaultNamespace) }
 func (c Config) pool() string       { return cmp.Or(c.Pool, DefaultPool) }
+
+// Quarantines reports whether hosts are kept apart until they are configured.
+func (c Config) Quarantines() bool { return c.Quarantine != QuarantineNone }
+
+// poolOf is the node pool that h is in.
+func (c Config) poolOf(h Client) string {
+	if h.Quarantine && c.Quarantines() {
+		return cmp.Or(c.Quarantine, DefaultQuarantine)
+	}
+	return cmp.Or(h.Pool, c.pool())
+}
 
 func (c Config) serverName() string {
 	if c.ServerName != "" || c.CA == "" {
@@ -52,6 +79,9 @@ func (c Config) serverName() string {
 // ClientNames are the names that servers which verify names ask of the
 // certificate of every client, beside the host's own.
 func (c Config) ClientNames() []string { return []string{"client." + c.region() + ".nomad"} }
+
+// poolName is what Nomad takes as a pool's name; empty is the default's.
+var poolName = regexp.MustCompile(`^[A-Za-z0-9_-]{0,128}$`)
 
 // Validate reports every fault at once. Each message begins with the key's
 // path; path is the section's own, without a final dot.
@@ -95,6 +125,15 @@ func (c Config) Validate(path string) error {
 		if err != nil || name == "" || numErr != nil || n == 0 {
 			fault(fmt.Sprintf("servers[%d]", i), "%q is no HOST:PORT such as 10.0.0.2:4647", s)
 		}
+	}
+	switch {
+	case !poolName.MatchString(c.Quarantine):
+		fault("quarantine", "%q is no name of a node pool: want letters, digits, - and _, or none", c.Quarantine)
+	case c.Quarantine == DefaultPool, c.Quarantine == "all", c.Quarantine != "" && c.Quarantine == c.pool():
+		fault("quarantine", "%s is a pool that takes work: name another one, or none to leave quarantine out", c.Quarantine)
+	}
+	if c.LostAfter < 0 {
+		fault("lost_after", "%s is negative", c.LostAfter)
 	}
 	if _, err := loadTemplate(c.Job); err != nil {
 		fault("job", "%v", err)

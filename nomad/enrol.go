@@ -1,7 +1,6 @@
 package nomad
 
 import (
-	"cmp"
 	"context"
 	"time"
 )
@@ -10,9 +9,9 @@ import (
 // first registration, with the client's own retries.
 const introductionLife = 15 * time.Minute
 
-// Enrol prepares the cluster for a fresh installation of h and returns the files
-// that its client needs: stale records are purged, but not the node of a host
-// that merely asks again, and an introduction token is made where the
+// Enrol prepares the cluster for h and returns the files that its client needs:
+// stale records are purged, but not the node of a host that merely asks again or
+// leaves quarantine, and an introduction token for its pool is made where the
 // configuration asks for it. previous is the node ID of the host's former
 // installation, if any.
 func (c *Cluster) Enrol(ctx context.Context, h Client, previous string) ([]File, error) {
@@ -23,7 +22,7 @@ func (c *Cluster) Enrol(ctx context.Context, h Client, previous string) ([]File,
 	}
 	if c.cfg.Introduction {
 		var err error
-		h.Token, err = c.Introduce(ctx, h.Name, cmp.Or(h.Pool, c.cfg.pool()), introductionLife)
+		h.Token, err = c.Introduce(ctx, h.Name, c.cfg.poolOf(h), introductionLife)
 		if err != nil {
 			return nil, err
 		}

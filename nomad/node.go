@@ -71,14 +71,46 @@ func (v *view) named(name string) (newest Node, ok bool) {
 	return newest, ok
 }
 
+// twins returns the living nodes called name when there are several.
+func (v *view) twins(name string) (ids []string) {
+	for _, n := range v.nodes {
+		if n.Name == name && n.Status != api.NodeStatusDown {
+			ids = append(ids, n.ID)
+		}
+	}
+	if len(ids) < 2 {
+		return nil
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // WaitNode returns when the node called name is ready, eligible and has the
 // healthy drivers. When ctx ends first, the error says what was missing.
 func (c *Cluster) WaitNode(ctx context.Context, name string, drivers ...string) (Node, error) {
+	return c.awaitNode(ctx, name, func(n Node) string { return n.obstacle(drivers) })
+}
+
+// WaitMember returns when the node called name is ready, eligible and out of
+// quarantine.
+func (c *Cluster) WaitMember(ctx context.Context, name string) (Node, error) {
+	quarantine := c.cfg.poolOf(Client{Quarantine: true})
+	return c.awaitNode(ctx, name, func(n Node) string {
+		if c.cfg.Quarantines() && n.Pool == quarantine {
+			return "the node is still in the pool " + n.Pool + ": look at the services provision-firstboot and nomad on the host"
+		}
+		return n.obstacle(nil)
+	})
+}
+
+// awaitNode returns when the one living node called name has no obstacle any more.
+func (c *Cluster) awaitNode(ctx context.Context, name string, obstacle func(Node) string) (Node, error) {
 	w, stop := c.view.wait(name, "")
 	defer stop()
 	for {
 		c.view.mu.Lock()
 		n, known := c.view.named(name)
+		twins := c.view.twins(name)
 		listed, trouble := c.view.listed, c.view.trouble
 		c.view.mu.Unlock()
 
@@ -88,8 +120,11 @@ func (c *Cluster) WaitNode(ctx context.Context, name string, drivers ...string) 
 			missing = trouble.Error()
 		case !listed:
 			missing = "the cluster at " + c.cfg.Address + " has not answered yet"
+		case twins != nil:
+			missing = "it has joined more than once, as the living nodes " + strings.Join(twins, " and ") +
+				": two machines run with this name, or with copies of one disk; switch one off, and purge its node"
 		case known:
-			missing = n.obstacle(drivers)
+			missing = obstacle(n)
 		}
 		if known && missing == "" {
 			return n, nil
@@ -102,7 +137,20 @@ func (c *Cluster) WaitNode(ctx context.Context, name string, drivers ...string) 
 	}
 }
 
-// PurgeStale removes the records that former installations of a host left
+// drain has the work of a node that will not come back moved elsewhere, at once.
+func (c *Cluster) drain(ctx context.Context, id string) error {
+	return c.call(ctx, "drain node "+id, func(ctx context.Context) error {
+		_, err := c.api.Nodes().UpdateDrainOpts(id, &api.DrainOptions{
+			DrainSpec: &api.DrainSpec{Deadline: -1}, // forced
+		}, write(ctx))
+		if _, body := answer(err); strings.Contains(body, "node not found") {
+			return nil
+		}
+		return err
+	})
+}
+
+// PurgeStale drains and removes the records that former installations of a host left
 // under its name, before it joins again: otherwise the old record and the new
 // one are listed side by side, and an old identity locks the new one out.
 // previous is the node ID that the host had before, if known. A living node
@@ -112,7 +160,9 @@ func (c *Cluster) WaitNode(ctx context.Context, name string, drivers ...string) 
 func (c *Cluster) PurgeStale(ctx context.Context, name, previous string) error {
 	var stubs []*api.NodeListStub
 	err := c.call(ctx, "list the nodes", func(ctx context.Context) (err error) {
-		stubs, _, err = c.api.Nodes().List(query(ctx))
+		q := query(ctx)
+		q.Filter = fmt.Sprintf("Name == %q", name) // a thousand that enrol at once ask for a thousand nodes otherwise
+		stubs, _, err = c.api.Nodes().List(q)
 		return err
 	})
 	if err != nil {
@@ -126,6 +176,11 @@ func (c *Cluster) PurgeStale(ctx context.Context, name, previous string) error {
 		}
 	}
 	for _, s := range stubs {
+		if s.Status != api.NodeStatusDown {
+			if err := c.drain(ctx, s.ID); err != nil {
+				return err
+			}
+		}
 		index := s.ModifyIndex
 		err := c.call(ctx, "purge node "+s.ID, func(ctx context.Context) error {
 			purged, _, err := c.api.Nodes().Purge(s.ID, query(ctx))

@@ -73,13 +73,26 @@ func (a *appliance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case installer.GrantPath:
 		reply(w, plan)
 	case installer.EnrolPath:
-		reply(w, installer.Enrolled{Certificate: "cert\n", CA: "ca\n", Files: []installer.File{
-			{Path: "/etc/nomad.d/client.hcl", Content: "client {}\n"},
-			{Path: "/var/lib/nomad/client/intro_token.jwt", Mode: 0o600, Content: "jwt"},
-		}})
+		var q installer.Enrol
+		if err := json.Unmarshal(body, &q); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		stage := installer.StageQuarantine
+		if q.Stage == stage {
+			stage = installer.StageMember
+		}
+		reply(w, enrolled(stage))
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}
+}
+
+// enrolled is what makes a host be at stage.
+func enrolled(stage installer.Stage) installer.Enrolled {
+	return installer.Enrolled{Stage: stage, Certificate: "cert\n", CA: "ca\n", Files: []installer.File{
+		{Path: "/etc/nomad.d/client.hcl", Content: string(stage) + "\n"},
+		{Path: "/var/lib/nomad/client/intro_token.jwt", Mode: 0o600, Content: "jwt for " + string(stage)},
+	}}
 }
 
 func reply(w http.ResponseWriter, v any) {

@@ -14,20 +14,24 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	"provision.internal/installer"
 )
 
-// Enrolment is the first boot of an installed system. Every part may be cut off
-// by a loss of power and is done again at the next boot: the key is kept once
-// it is written, and the appliance accepts the used token from the key that
-// used it. All fields must be set.
+// Enrolment takes an installed system from its first boot into the cluster, stage
+// by stage. Every part may be cut off by a loss of power and is done again at the
+// next boot: the key is kept once it is written, the appliance accepts the used
+// token from the key that used it, and a stage counts as reached when Nomad has
+// been started with its files. System, Log and SetTime must be set.
 type Enrolment struct {
 	System *System
 	Log    *Log
 	// SetTime sets the clock from the appliance at url.
 	SetTime func(ctx context.Context, url string) error
+
+	waits string // what the appliance said last that it waits for
 }
 
 // Between attempts while the appliance is away, and after it has refused: an
@@ -35,6 +39,9 @@ type Enrolment struct {
 const (
 	enrolPauseMost = 30 * time.Second
 	refusedPause   = 10 * time.Minute
+	// An appliance that has nothing new holds the answer. One that does not is not
+	// asked more often than this.
+	idlePause = 5 * time.Second
 )
 
 // NewEnrolment returns the Enrolment of this machine.
@@ -55,20 +62,42 @@ func (e *Enrolment) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for pause := time.Second; ; pause = min(2*pause, enrolPauseMost) {
-		err := e.once(ctx, client, config)
+	pause, timed := time.Second, false // timed: the clock is right
+	for {
+		done, err := false, error(nil)
+		if !timed {
+			err = e.SetTime(ctx, config.HTTP)
+		}
 		if err == nil {
+			timed = true
+			done, err = e.once(ctx, client, config)
+		}
+		rest := pause
+		switch {
+		case done && err == nil:
 			return e.finish()
+		case err == nil:
+			pause = time.Second
+			continue
+		case errors.Is(err, errIdle):
+			rest = idlePause
+		case errors.Is(err, errFinal):
+			rest = refusedPause
+		default:
+			pause = min(2*pause, enrolPauseMost)
 		}
-		if errors.Is(err, errFinal) {
-			pause = refusedPause
+		if !errors.Is(err, errIdle) {
+			timed = false
+			e.Log.Say("enrol: %v; once more in %s", err, rest)
 		}
-		e.Log.Say("enrol: %v; once more in %s", err, pause)
-		if err := e.System.Wait(ctx, pause); err != nil {
+		if err := e.System.Wait(ctx, rest); err != nil {
 			return err
 		}
 	}
 }
+
+// errIdle means that the appliance had nothing new and said so at once.
+var errIdle = errors.New("nothing new")
 
 // config reads what the installer left. done means that an earlier boot was cut
 // off after everything but the tidying up.
@@ -89,46 +118,108 @@ func (e *Enrolment) config() (c installer.EnrolConfig, done bool, err error) {
 	return c, false, nil
 }
 
-// once goes through everything that needs the appliance.
-func (e *Enrolment) once(ctx context.Context, client *Client, c installer.EnrolConfig) error {
-	if err := e.SetTime(ctx, c.HTTP); err != nil {
-		return err
+// once asks for the next stage and goes there. done means that the host is a
+// member, and that the appliance knows.
+func (e *Enrolment) once(ctx context.Context, client *Client, c installer.EnrolConfig) (done bool, err error) {
+	proof, err := e.request(c.Host)
+	if err != nil {
+		return false, err
 	}
+	has, err := e.stage()
+	if err != nil {
+		return false, err
+	}
+	if has != installer.StageMember {
+		began := time.Now()
+		var answer installer.Enrolled
+		err := client.Post(ctx, installer.EnrolPrefix+installer.EnrolPath, installer.Enrol{Token: c.Token, Host: c.Host, Request: proof, Stage: has}, &answer)
+		switch {
+		case err != nil:
+			return false, explain(err, client.URL)
+		case answer.Stage != has:
+			if err := e.enter(answer); err != nil {
+				return false, err
+			}
+			has = answer.Stage
+		case time.Since(began) < idlePause:
+			e.hear(answer.Waits)
+			return false, errIdle
+		default:
+			e.hear(answer.Waits)
+			return false, nil
+		}
+	}
+	done = has == installer.StageMember
+	return done, client.Post(ctx, installer.EnrolPrefix+installer.StatusPath, installer.Status{
+		Token: c.Token, Host: c.Host, Request: proof,
+		Lines: []string{fmt.Sprintf("first boot: %s is enabled with the files of stage %s", installer.NomadService, has)},
+		Done:  done,
+	}, nil)
+}
+
+// request is a certificate request in PEM for the machine's own key, which it
+// proves to have.
+func (e *Enrolment) request(name string) (string, error) {
 	key, err := e.key()
 	if err != nil {
-		return err
+		return "", err
 	}
-	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject:  pkix.Name{CommonName: c.Host},
-		DNSNames: []string{c.Host},
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+		Subject:  pkix.Name{CommonName: name},
+		DNSNames: []string{name},
 	}, key)
 	if err != nil {
-		return fmt.Errorf("make the certificate request: %w", err)
+		return "", fmt.Errorf("make the certificate request: %w", err)
 	}
-	var answer installer.Enrolled
-	err = client.Post(ctx, installer.EnrolPrefix+installer.EnrolPath, installer.Enrol{
-		Token:   c.Token,
-		Host:    c.Host,
-		Request: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: request})),
-	}, &answer)
-	if err != nil {
-		return err
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), nil
+}
+
+// hear tells what the appliance waits for, once.
+func (e *Enrolment) hear(waits string) {
+	if waits != "" && waits != e.waits {
+		e.Log.Say("enrol: %s", waits)
 	}
+	e.waits = waits
+}
+
+// explain says what can be done about an appliance that cannot prove itself.
+func explain(err error, url string) error {
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &unknown):
+		return fmt.Errorf("%s is not the appliance that installed this host, or has lost its authority: put the folder authority of its state back from a backup, or install this host again (%w)", url, err)
+	case clockIsOff(err):
+		return fmt.Errorf("by this machine's clock, %s, the appliance's certificate is not valid: see that the appliance's own clock is right, from which this one is set (%w)", time.Now().UTC().Format(time.RFC3339), err)
+	}
+	return err
+}
+
+// enter goes to the answer's stage.
+func (e *Enrolment) enter(answer installer.Enrolled) error {
 	if err := e.place(answer); err != nil {
 		return err
 	}
 	if err := e.identify(); err != nil {
 		return err
 	}
-	if err := e.enableNomad(); err != nil {
+	if err := e.startNomad(); err != nil {
 		return err
 	}
-	return client.Post(ctx, installer.EnrolPrefix+installer.StatusPath, installer.Status{
-		Token: c.Token,
-		Host:  c.Host,
-		Lines: []string{"first boot: enrolled; " + installer.NomadService + " is enabled"},
-		Done:  true,
-	}, nil)
+	// Last: who is cut off before has Nomad started once more.
+	if err := writeFile(e.System.path(installer.StageFile), 0o644, []byte(answer.Stage+"\n")); err != nil {
+		return fmt.Errorf("remember the stage: %w", err)
+	}
+	e.Log.Say("enrol: stage %s", answer.Stage)
+	return nil
+}
+
+// stage is the one that the host has.
+func (e *Enrolment) stage() (installer.Stage, error) {
+	b, err := os.ReadFile(e.System.path(installer.StageFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	return installer.Stage(strings.TrimSpace(string(b))), nil
 }
 
 // key returns the machine's own key, made at the first call and never sent.
@@ -179,52 +270,6 @@ func (e *Enrolment) place(answer installer.Enrolled) error {
 		}
 	}
 	return nil
-}
-
-// identify makes the identity of the host's Nomad client. Nomad would make one
-// itself, but it does not sync it, while it syncs what it knows of its node: a
-// client that loses power soon after its first start comes back as another node,
-// with the old one's credentials, and is refused for ever.
-func (e *Enrolment) identify() error {
-	for _, file := range []string{installer.NomadID, installer.NomadSecret} {
-		name := e.System.path(file)
-		switch b, err := os.ReadFile(name); {
-		case err == nil && len(b) > 0:
-			continue
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return err
-		}
-		if err := os.MkdirAll(path.Dir(name), 0o700); err != nil {
-			return err
-		}
-		if err := writeFile(name, 0o600, []byte(newUUID())); err != nil { // no final newline, as Nomad writes it
-			return fmt.Errorf("write %s: %w", file, err)
-		}
-	}
-	return nil
-}
-
-// newUUID returns a random one (RFC 9562 §5.4).
-func newUUID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
-// enableNomad links Nomad's service; runsvdir starts it within five seconds. It
-// is the last thing that changes the system: Nomad reads its configuration and
-// introduction token when it starts, and only then.
-func (e *Enrolment) enableNomad() error {
-	link := e.System.path(installer.EnabledDir, installer.NomadService)
-	if err := os.MkdirAll(path.Dir(link), 0o755); err != nil {
-		return err
-	}
-	err := os.Symlink(path.Join(installer.ServiceDir, installer.NomadService), link)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("enable %s: %w", installer.NomadService, err)
-	}
-	return syncDir(path.Dir(link))
 }
 
 // finish leaves the mark, then removes the token, then the service: in this

@@ -44,8 +44,9 @@ func checkEnrolled(t *testing.T, m *machine) {
 	for name, want := range map[string]string{
 		installer.HostCertificate:                               "cert\n",
 		installer.HostCA:                                        "ca\n",
-		"/etc/nomad.d/client.hcl":                               "client {}\n",
-		"/var/lib/nomad/client/intro_token.jwt":                 "jwt",
+		"/etc/nomad.d/client.hcl":                               "member\n",
+		"/var/lib/nomad/client/intro_token.jwt":                 "jwt for member",
+		installer.StageFile:                                     "member\n",
 		installer.EnrolFile:                                     "",
 		installer.EnabledDir + "/" + installer.FirstBootService: "",
 	} {
@@ -98,7 +99,7 @@ func TestEnrol(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkEnrolled(t, m)
-	if d := cmp.Diff([]string{"host", "status"}, a.paths()); d != "" {
+	if d := cmp.Diff([]string{"host", "status", "host", "status"}, a.paths()); d != "" {
 		t.Errorf("requests differ (-want +got):\n%s", d)
 	}
 	asked := read[installer.Enrol](a, "host")[0]
@@ -115,8 +116,10 @@ func TestEnrol(t *testing.T) {
 			t.Error("the private key travelled")
 		}
 	}
-	if s := read[installer.Status](a, "status")[0]; !s.Done || s.Token != "token" || s.Host != "node1" || len(s.Lines) == 0 {
-		t.Errorf("the status was %+v", s)
+	for i, s := range read[installer.Status](a, "status") {
+		if s.Done != (i == 1) || s.Token != "token" || s.Host != "node1" || len(s.Lines) == 0 || !publicKey(t, s.Request).Equal(publicKey(t, asked.Request)) {
+			t.Errorf("status %d was %+v", i, s)
+		}
 	}
 	if done := m.done(); len(done) != 1 || done[0] != "set the time" {
 		t.Errorf("effects are %q, want the clock set before TLS", done)
@@ -183,7 +186,7 @@ func TestEnrolSurvivesPowerLoss(t *testing.T) {
 		}
 		m.put(installer.EnabledDir+"/"+installer.FirstBootService, "")
 		boots(t, a, m)
-		if n := len(a.paths()); n != 2 {
+		if n := len(a.paths()); n != 4 {
 			t.Errorf("%d requests, want those of the first boot only", n)
 		}
 	})
