@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -35,19 +36,32 @@ func newEdge() *edge {
 	return e
 }
 
-func (e *edge) Look(context.Context) (map[host.MAC]host.Place, error) {
+func (e *edge) Look(context.Context) (host.Sight, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.looks++
 	e.watch.Broadcast()
 	if e.broken != nil {
-		return nil, e.broken
+		return host.Sight{}, e.broken
 	}
-	all := map[host.MAC]host.Place{}
-	for mac, p := range e.places {
-		all[mac] = p
+	s := host.Sight{Places: maps.Clone(e.places), Ports: map[string]host.PortServes{}}
+	for port, stage := range e.stages {
+		s.Ports[port] = host.PortServes{VLAN: string(stage) + "0", Stages: []host.Stage{stage}}
 	}
-	return all, nil
+	return s, nil
+}
+
+func (e *edge) Suspect(context.Context, string) (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return "winbox:bob", e.broken
+}
+
+// shift moves a port by hand.
+func (e *edge) shift(port string, stage host.Stage) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stages[port] = stage
 }
 
 func (e *edge) Move(ctx context.Context, mac host.MAC, port string, stage host.Stage) (host.Moved, error) {
@@ -69,7 +83,7 @@ func (e *edge) Move(ctx context.Context, mac host.MAC, port string, stage host.S
 	if p, ok := e.places[mac]; ok && (p.Port != port || p.Doubt != "") {
 		return host.Moved{}, fmt.Errorf("not alone on port %s", port)
 	}
-	m := host.Moved{Port: port, VLAN: string(stage) + "0", Changed: e.stages[port] != stage}
+	m := host.Moved{Port: port, VLAN: string(stage) + "0", Was: string(e.stages[port]) + "0", Changed: e.stages[port] != stage}
 	if m.Changed {
 		e.stages[port] = stage
 		e.moves = append(e.moves, fmt.Sprintf("%s %s", port, stage))

@@ -125,11 +125,11 @@ func (r *Reconciler) Confirm(ctx context.Context, h host.Host) error {
 	if r.Ports == nil || h.State != host.Admitted || h.Grant == nil || !h.Grant.Place {
 		return nil
 	}
-	places, err := r.Ports.Look(ctx)
+	sight, err := r.Ports.Look(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: its port cannot be confirmed: %w", h.Label(), err)
 	}
-	place, ok := places[h.MAC]
+	place, ok := sight.Places[h.MAC]
 	refuse := func(why string) error { return fmt.Errorf("%s: %w: %s", h.Label(), host.ErrGrant, why) }
 	switch {
 	case !ok:

@@ -11,11 +11,14 @@ import (
 )
 
 // Ports are the switch ports behind which machines are. Look tells where every
-// machine is, Move puts a port into the VLAN of a stage and reads it back; with a
-// MAC that is not zero only while the port is that machine's alone.
+// machine is and what the ports serve, Move puts a port into the VLAN of a stage
+// and reads it back; with a MAC that is not zero only while the port is that
+// machine's alone. Suspect says who else may have changed a port last, empty when
+// nothing tells.
 type Ports interface {
-	Look(ctx context.Context) (map[host.MAC]host.Place, error)
+	Look(ctx context.Context) (host.Sight, error)
 	Move(ctx context.Context, mac host.MAC, port string, stage host.Stage) (host.Moved, error)
+	Suspect(ctx context.Context, port string) (string, error)
 }
 
 // mover has ports follow their hosts. It runs beside the reconciler: what it waits
@@ -30,6 +33,7 @@ type mover struct {
 	heard  map[host.MAC]time.Time  // when machines had been seen last, then
 	blind  string                  // why the last look saw nothing
 	told   map[refusal]string      // why a machine was not taken; at most mostTold
+	shifts map[host.MAC]shift      // ports that somebody else has moved, as last looked
 
 	mu      sync.Mutex
 	busy    map[string]bool     // ports that a move is under way for
@@ -115,7 +119,7 @@ func (m *mover) expects(hosts []host.Host, looked, now time.Time) bool {
 
 // look notes where machines are, and what follows from that.
 func (m *mover) look(ctx context.Context, hosts []host.Host, now time.Time) {
-	places, err := m.Ports.Look(ctx)
+	sight, err := m.Ports.Look(ctx)
 	if err != nil {
 		if ctx.Err() == nil && m.blind == "" {
 			m.Log.WarnContext(ctx, "cannot see where machines are, will try again", "err", err)
@@ -125,8 +129,9 @@ func (m *mover) look(ctx context.Context, hosts []host.Host, now time.Time) {
 		if m.blind != "" {
 			m.Log.InfoContext(ctx, "sees again where machines are")
 		}
-		m.places, m.blind = places, ""
+		m.places, m.blind = sight.Places, ""
 	}
+	m.shifts = shifts(hosts, sight)
 	m.heard = map[host.MAC]time.Time{}
 	for _, h := range hosts {
 		if h.State == host.Seen || h.State == host.Admitted {
@@ -149,7 +154,8 @@ func (m *mover) explain(ctx context.Context, h host.Host) {
 	want := host.Progress{}
 	switch place := m.places[h.MAC]; {
 	case h.State != host.Admitted || h.InPlace():
-		if _, _, ok := due(h); !ok {
+		_, _, ok := due(h)
+		if _, shifted := m.shifts[h.MAC]; !ok && !shifted {
 			m.setTrouble(h.MAC, "")
 		}
 	case h.Grant.Port != "":

@@ -36,10 +36,16 @@ func (m *mover) begin(ctx context.Context, hosts []host.Host) (soon bool) {
 	defer m.mu.Unlock()
 	for _, h := range hosts {
 		port, stage, ok := due(h)
+		move := func(ctx context.Context) error { return m.place(ctx, h, port, stage) }
+		back := !ok && m.shifts[h.MAC].still(h)
+		if back {
+			port, ok = h.Placed.Port, true
+			move = func(ctx context.Context) error { return m.putBack(ctx, h) }
+		}
 		if !ok {
 			continue
 		}
-		if h.State == host.Admitted && m.Loading != nil && m.Loading(h.MAC) {
+		if (h.State == host.Admitted || back) && m.Loading != nil && m.Loading(h.MAC) {
 			soon = true
 			continue
 		}
@@ -53,7 +59,10 @@ func (m *mover) begin(ctx context.Context, hosts []host.Host) (soon bool) {
 		for _, p := range touched {
 			m.busy[p] = true
 		}
-		m.all.Go(func() { m.follow(ctx, h, port, stage, touched) })
+		if back {
+			m.shifts[h.MAC] = shift{tried: true} // once a look
+		}
+		m.all.Go(func() { m.follow(ctx, h, touched, move) })
 	}
 	return soon
 }
@@ -64,13 +73,13 @@ const moveWithin = 30 * time.Second
 
 // follow makes the port of h follow it, and notes what kept it from that. It is
 // tried again after a tick.
-func (m *mover) follow(ctx context.Context, h host.Host, port string, stage host.Stage, touched []string) {
+func (m *mover) follow(ctx context.Context, h host.Host, touched []string, move func(context.Context) error) {
 	bounded, cancel := context.WithTimeout(ctx, moveWithin)
-	err := m.place(bounded, h, port, stage)
+	err := move(bounded)
 	cancel()
 	if err != nil && ctx.Err() == nil {
 		if m.troubleOf(h.MAC) != err.Error() {
-			m.Log.WarnContext(ctx, "port does not follow its host, will try again", "host", h.Label(), "mac", h.MAC, "port", port, "state", h.State, "err", err)
+			m.Log.WarnContext(ctx, "port does not follow its host, will try again", "host", h.Label(), "mac", h.MAC, "port", touched[0], "state", h.State, "err", err)
 		}
 		m.setTrouble(h.MAC, err.Error())
 		sleep(ctx, m.tick())

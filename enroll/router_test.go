@@ -63,6 +63,13 @@ func TestTheWholeWayOnARouter(t *testing.T) {
 	a.advance(strange, host.Installing, host.Installed, host.Booted, host.Joined, host.Configured)
 	a.await(strange, "Ready", in(host.Ready))
 	wants("Ready", "ether7", "10 auto")
+	for _, row := range r.Rows("/interface/bridge/port") {
+		if row["interface"] == "ether7" {
+			do("/interface/bridge/port/set", "=numbers="+row[".id"], "=pvid=30")
+		}
+	}
+	a.awaitEvent("port ether7 was found in idle0 and is back in lan0 (production): the host is Ready; it may have been console:admin at ")
+	wants("moved by hand", "ether7", "10 auto")
 	r.LearnHost(strange.String(), "ether9", 0)
 	a.await(strange, "found elsewhere", func(h host.Host) bool { return h.Port == "ether9" })
 	wants("strayed", "ether9", "30 auto")

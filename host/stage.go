@@ -48,10 +48,23 @@ type Place struct {
 	Fixed bool
 }
 
+// Sight is what one look at the router shows.
+type Sight struct {
+	Places map[MAC]Place         // of the machines
+	Ports  map[string]PortServes // those for hosts, by name
+}
+
+// PortServes is the VLAN that a port for hosts is in.
+type PortServes struct {
+	VLAN   string  // for a person
+	Stages []Stage // that it is for; none when it is none of the configured ones
+}
+
 // Moved is what a port's move has done.
 type Moved struct {
 	Port    string
 	VLAN    string // that it is in now
+	Was     string // that it was in before; empty when that was not looked at
 	Changed bool   // false when it was there already, or is never moved
 }
 

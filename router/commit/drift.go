@@ -7,14 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"provision.internal/router"
-	"provision.internal/router/ros"
 )
 
 // Status reads the router and says what is pending and what has drifted. That
@@ -72,7 +68,7 @@ func (c *Committer) look(ctx context.Context) error {
 	}
 	in := c.Inputs()
 	plan := c.Config.Plan(in, state, router.Options{})
-	traces, newest, err := readTraces(ctx, conn)
+	traces, err := router.ReadTraces(ctx, conn)
 	if err != nil {
 		return explain(err)
 	}
@@ -88,7 +84,7 @@ func (c *Committer) look(ctx context.Context) error {
 	old := c.seen.drift
 	c.seen.drift = Drift{Operations: plan.Operations, Foreign: plan.Foreign, Unapplied: unapplied}
 	if plan.Empty() {
-		c.seen.calm = newest
+		c.seen.calm = newest(traces)
 		return nil
 	}
 	drift := &c.seen.drift
@@ -133,70 +129,20 @@ func fingerprint(rows []router.Row) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// trace is a Trace and where it stands.
-type trace struct {
-	Trace
-	menu string
-	id   uint64
-}
-
 // suspects bounds what Drift names.
 const suspects = 10
 
 // since returns the newest of what happened after all was as it should be.
-func since(traces []trace, calm map[string]uint64) []Trace {
-	var list []Trace
-	for _, t := range traces {
-		if t.id > calm[t.menu] {
-			list = append(list, t.Trace)
-		}
-	}
+func since(traces []router.Trace, calm map[string]uint64) []router.Trace {
+	list := slices.DeleteFunc(traces, func(t router.Trace) bool { return t.ID <= calm[t.Menu] })
 	return list[max(0, len(list)-suspects):]
 }
 
-// changedBy is how RouterOS logs changes: "filter rule changed by admin",
-// "address added by api:admin@192.0.2.2".
-var changedBy = regexp.MustCompile(`\b(?:added|changed|removed|moved|enabled|disabled|undone|redone) by (\S+)`)
-
-// readTraces reads what the router tells about who changed it, and the newest
-// id of each of the two menus.
-func readTraces(ctx context.Context, conn *ros.Conn) ([]trace, map[string]uint64, error) {
-	var list []trace
-	newest := map[string]uint64{}
-	for _, menu := range []struct {
-		path  string
-		props []string
-		read  func(ros.Row) (Trace, bool)
-	}{
-		{"/log", []string{"time", "topics", "message"}, func(r ros.Row) (Trace, bool) {
-			by := changedBy.FindStringSubmatch(r["message"])
-			if by == nil || !strings.Contains(r["topics"], "system") {
-				return Trace{}, false
-			}
-			return Trace{When: r["time"], By: by[1], What: r["message"]}, true
-		}},
-		{"/system/history", []string{"time", "by", "action"}, func(r ros.Row) (Trace, bool) {
-			return Trace{When: r["time"], By: r["by"], What: r["action"]}, true
-		}},
-	} {
-		rows, err := conn.Print(ctx, menu.path, menu.props)
-		if refused(err) {
-			continue // a user without that right: then they are not told
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("read %s: %w", menu.path, err)
-		}
-		for _, row := range rows {
-			id, err := strconv.ParseUint(strings.TrimPrefix(row[".id"], "*"), 16, 64)
-			if err != nil {
-				continue
-			}
-			newest[menu.path] = max(newest[menu.path], id)
-			if t, ok := menu.read(row); ok {
-				list = append(list, trace{t, menu.path, id})
-			}
-		}
+// newest is the newest number of each menu.
+func newest(traces []router.Trace) map[string]uint64 {
+	ids := map[string]uint64{}
+	for _, t := range traces {
+		ids[t.Menu] = max(ids[t.Menu], t.ID)
 	}
-	slices.SortStableFunc(list, func(a, b trace) int { return strings.Compare(a.When, b.When) })
-	return list, newest, nil
+	return ids
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"provision.internal/router"
 	"provision.internal/router/routertest"
 )
 
@@ -35,7 +36,9 @@ func TestDrift(t *testing.T) {
 	if len(s.Drift.Operations) != 1 || s.Drift.Operations[0].Menu != "/system/identity" || s.Drift.Unapplied || !s.Drift.Seen.Equal(seen) {
 		t.Errorf("drift %+v; want the identity, seen now", s.Drift)
 	}
-	if !slices.ContainsFunc(s.Drift.Suspects, func(tr Trace) bool { return strings.Contains(tr.By, "admin") && strings.Contains(tr.What, "identity") }) {
+	if !slices.ContainsFunc(s.Drift.Suspects, func(tr router.Trace) bool {
+		return strings.Contains(tr.By, "admin") && strings.Contains(tr.What, "identity")
+	}) {
 		t.Errorf("suspects %+v; want admin and the identity", s.Drift.Suspects)
 	}
 	r.clock.Advance(time.Hour)

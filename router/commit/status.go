@@ -24,13 +24,6 @@ type Drift struct {
 	Foreign    []router.Foreign   `json:"foreign,omitempty"`
 	// Unapplied: the configuration was changed since the last commit, so that
 	// the difference need not be anybody's doing.
-	Unapplied bool    `json:"unapplied,omitempty"`
-	Suspects  []Trace `json:"suspects,omitempty"` // who changed the router since it was last as it should be
-}
-
-// Trace is one line of the router's own log or history.
-type Trace struct {
-	When string `json:"when"` // as the router writes it
-	By   string `json:"by,omitempty"`
-	What string `json:"what"`
+	Unapplied bool           `json:"unapplied,omitempty"`
+	Suspects  []router.Trace `json:"suspects,omitempty"` // who changed the router since it was last as it should be
 }

@@ -13,11 +13,11 @@ import (
 // Find returns the place of one machine. ErrNotFound and ErrAmbiguous are wrapped
 // with what to do; an ambiguous place still says what is known.
 func (p *Ports) Find(ctx context.Context, mac host.MAC) (host.Place, error) {
-	places, err := p.Look(ctx)
+	sight, err := p.Look(ctx)
 	if err != nil {
 		return host.Place{}, err
 	}
-	place, ok := places[mac]
+	place, ok := sight.Places[mac]
 	switch {
 	case !ok:
 		return place, fmt.Errorf("%s: %w: switch it on, or look whether it hangs on this router", mac, ErrNotFound)

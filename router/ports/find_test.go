@@ -62,8 +62,8 @@ func TestFind(t *testing.T) {
 			if tt.is != nil {
 				refused(t, err, tt.words...)
 			}
-			if calls := g.took(); len(calls) != 2 {
-				t.Errorf("calls %q, want 2", calls)
+			if calls := g.took(); len(calls) != 3 {
+				t.Errorf("calls %q, want 3", calls)
 			}
 		})
 	}
@@ -77,25 +77,25 @@ func TestRoutersOwnAddresses(t *testing.T) {
 		own[strings.ToLower(row["mac-address"])] = true
 	}
 	g.router.LearnHost(mac1.String(), "ether4", 0)
-	places, err := g.Look(t.Context())
-	if err != nil || len(own) == 0 || len(places) != 1 || places[mac1].Doubt != "" {
-		t.Errorf("Look = %+v, %v with %d addresses of the router's own; want one machine", places, err, len(own))
+	sight, err := g.Look(t.Context())
+	if err != nil || len(own) == 0 || len(sight.Places) != 1 || sight.Places[mac1].Doubt != "" {
+		t.Errorf("Look = %+v, %v with %d addresses of the router's own; want one machine", sight, err, len(own))
 	}
 }
 
-// Two looks at the whole rack cost what one machine costs.
-func TestLookAtManyIsTwoCalls(t *testing.T) {
+// A look at the whole rack costs what one machine costs.
+func TestLookAtManyIsThreeCalls(t *testing.T) {
 	g := newRig(t, "", 50)
 	for i := range 50 {
 		g.router.LearnHost(host.MAC{2, 0, 0, 0, 0, byte(i)}.String(), fmt.Sprintf("ether%d", i+4), 0)
 	}
 	g.took()
-	places, err := g.Look(t.Context())
-	if err != nil || len(places) != 50 {
-		t.Errorf("%d places, %v; want 50", len(places), err)
+	sight, err := g.Look(t.Context())
+	if err != nil || len(sight.Places) != 50 {
+		t.Errorf("%d places, %v; want 50", len(sight.Places), err)
 	}
-	if calls := g.took(); len(calls) != 2 {
-		t.Errorf("calls %q, want 2", calls)
+	if calls := g.took(); len(calls) != 3 {
+		t.Errorf("calls %q, want 3", calls)
 	}
 }
 
@@ -128,12 +128,12 @@ func TestLooksAreShared(t *testing.T) {
 	close(goOn)
 	for _, l := range []*look{first, next} {
 		<-l.done
-		if l.err != nil || l.places[mac1].Port != "ether4" {
-			t.Errorf("the look of those who wait: %+v, %v", l.places, l.err)
+		if l.err != nil || l.sight.Places[mac1].Port != "ether4" {
+			t.Errorf("the look of those who wait: %+v, %v", l.sight.Places, l.err)
 		}
 	}
-	if n := calls.Load(); n != 4 {
-		t.Errorf("%d calls for two looks, want 4", n)
+	if n := calls.Load(); n != 6 {
+		t.Errorf("%d calls for two looks, want 6", n)
 	}
 	if again := g.join(t.Context()); again == next {
 		t.Error("a look that has ended is shared")

@@ -21,24 +21,25 @@ type looks struct {
 	next *look // that has not begun; nil when nobody waits
 }
 
-// look is one look at the router. places and err are final when done is closed.
+// look is one look at the router. sight and err are final when done is closed.
 type look struct {
-	done   chan struct{}
-	places map[host.MAC]host.Place
-	err    error
+	done  chan struct{}
+	sight host.Sight
+	err   error
 }
 
 // Look returns where every machine is that the bridge has heard of lately (five
-// minutes, unless the router is set otherwise). It makes two calls, however many
-// machines there are, and however many ask at the same time: what is returned was
-// read after Look was called. It must not be changed.
-func (p *Ports) Look(ctx context.Context) (map[host.MAC]host.Place, error) {
+// minutes, unless the router is set otherwise), and what every port for hosts
+// serves. It makes three calls, however many machines there are, and however many
+// ask at the same time: what is returned was read after Look was called. It must
+// not be changed.
+func (p *Ports) Look(ctx context.Context) (host.Sight, error) {
 	l := p.join(ctx)
 	select {
 	case <-l.done:
-		return l.places, l.err
+		return l.sight, l.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("look for machines: %w", context.Cause(ctx))
+		return host.Sight{}, fmt.Errorf("look for machines: %w", context.Cause(ctx))
 	}
 }
 
@@ -63,23 +64,32 @@ func (p *Ports) lead(ctx context.Context, l *look) {
 	p.looks.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	l.places, l.err = p.look(ctx)
+	l.sight, l.err = p.look(ctx)
 	close(l.done)
 }
 
-func (p *Ports) look(ctx context.Context) (map[host.MAC]host.Place, error) {
+func (p *Ports) look(ctx context.Context) (host.Sight, error) {
 	c, err := p.Device.Dial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("look for machines: %w", err)
+		return host.Sight{}, fmt.Errorf("look for machines: %w", err)
 	}
 	defer c.Close()
 	t, err := p.read(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("look for machines: %w", err)
+		return host.Sight{}, fmt.Errorf("look for machines: %w", err)
 	}
-	places := make(map[host.MAC]host.Place, len(t.ports))
+	rows, err := c.Print(ctx, portMenu, portProperties)
+	if err != nil {
+		return host.Sight{}, fmt.Errorf("look at the ports: %w", err)
+	}
+	s := host.Sight{Places: make(map[host.MAC]host.Place, len(t.ports)), Ports: map[string]host.PortServes{}}
 	for mac := range t.ports {
-		places[mac] = p.place(t, mac)
+		s.Places[mac] = p.place(t, mac)
 	}
-	return places, nil
+	for _, row := range rows {
+		if port := row["interface"]; row["bridge"] == p.Config.Bridge && p.ForHosts(port) == nil {
+			s.Ports[port] = p.serves(row["pvid"])
+		}
+	}
+	return s, nil
 }

@@ -43,8 +43,12 @@ func (p *Ports) Move(ctx context.Context, mac host.MAC, port string, stage host.
 			}
 		}
 		now, err := p.row(ctx, c, port)
-		if err != nil || holds(now, want) {
+		if err != nil {
 			return err
+		}
+		moved.Was = p.serves(now["pvid"]).VLAN
+		if holds(now, want) {
+			return nil
 		}
 		if err := c.Set(ctx, portMenu, now[".id"], want); err != nil {
 			return err

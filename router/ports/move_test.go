@@ -19,15 +19,15 @@ func TestMove(t *testing.T) {
 			g := newRig(t, version, 4)
 			g.router.LearnHost(mac1.String(), "ether4", 0)
 			for _, tt := range []struct {
-				stage      host.Stage
-				vlan, want string
+				stage           host.Stage
+				was, vlan, want string
 			}{
-				{host.StageInstall, "inst0", "20 yes"}, {host.StageProduction, "lan0", "10 auto"},
-				{host.StageInstall, "inst0", "20 yes"}, {host.StageIdle, "idle0", "30 auto"},
+				{host.StageInstall, "idle0", "inst0", "20 yes"}, {host.StageProduction, "inst0", "lan0", "10 auto"},
+				{host.StageInstall, "lan0", "inst0", "20 yes"}, {host.StageIdle, "inst0", "idle0", "30 auto"},
 			} {
 				g.took()
 				moved, err := g.Move(t.Context(), mac1, "ether4", tt.stage)
-				if err != nil || moved != (host.Moved{Port: "ether4", VLAN: tt.vlan, Changed: true}) {
+				if err != nil || moved != (host.Moved{Port: "ether4", Was: tt.was, VLAN: tt.vlan, Changed: true}) {
 					t.Errorf("Move to %s = %+v, %v", tt.stage, moved, err)
 				}
 				g.wants(t, "ether4", tt.want)

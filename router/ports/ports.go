@@ -3,6 +3,8 @@ package ports
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 
 	"provision.internal/host"
 	"provision.internal/router"
@@ -51,4 +53,19 @@ func (p *Ports) vlan(stage host.Stage) string {
 		return p.Config.Stages.Production
 	}
 	return p.Config.Stages.Idle
+}
+
+// serves says what a port with this pvid is for.
+func (p *Ports) serves(pvid string) host.PortServes {
+	at := slices.IndexFunc(p.Config.VLANs, func(v router.VLAN) bool { return strconv.Itoa(v.ID) == pvid })
+	if at < 0 {
+		return host.PortServes{VLAN: "VLAN " + pvid}
+	}
+	s := host.PortServes{VLAN: p.Config.VLANs[at].Name}
+	for _, stage := range []host.Stage{host.StageIdle, host.StageInstall, host.StageProduction} {
+		if p.vlan(stage) == s.VLAN {
+			s.Stages = append(s.Stages, stage)
+		}
+	}
+	return s
 }
