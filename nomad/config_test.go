@@ -144,16 +144,16 @@ func FuzzQuote(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		want := strings.ToValidUTF8(s, "�")
-		expr, diags := hclsyntax.ParseExpression([]byte(quote(s)), "q", hcl.InitialPos)
+		expr, diags := hclsyntax.ParseExpression([]byte(Quote(s)), "q", hcl.InitialPos)
 		if diags.HasErrors() {
-			t.Fatalf("quote(%q) = %s does not parse: %v", s, quote(s), diags)
+			t.Fatalf("Quote(%q) = %s does not parse: %v", s, Quote(s), diags)
 		}
 		v, diags := expr.Value(nil)
 		if diags.HasErrors() {
-			t.Fatalf("quote(%q) = %s does not evaluate: %v", s, quote(s), diags)
+			t.Fatalf("Quote(%q) = %s does not evaluate: %v", s, Quote(s), diags)
 		}
 		if got := v.AsString(); got != norm.NFC.String(want) {
-			t.Fatalf("quote(%q) means %q", s, got)
+			t.Fatalf("Quote(%q) means %q", s, got)
 		}
 	})
 }

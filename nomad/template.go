@@ -40,8 +40,8 @@ type Play struct {
 	Env                             map[string]string
 }
 
-// quote returns s as an HCL string that means s, whatever it contains.
-func quote(s string) string {
+// Quote is what templates call quote: it returns s as an HCL string that means s, whatever it contains.
+func Quote(s string) string {
 	return string(hclwrite.TokensForValue(cty.StringVal(strings.ToValidUTF8(s, "�"))).Bytes())
 }
 
@@ -64,7 +64,7 @@ func loadTemplate(file string) (*template.Template, error) {
 }
 
 func parseTemplate(text string) (*template.Template, error) {
-	t, err := template.New("job").Funcs(template.FuncMap{"quote": quote}).Parse(text)
+	t, err := template.New("job").Funcs(template.FuncMap{"quote": Quote}).Parse(text)
 	if err != nil {
 		return nil, err
 	}
