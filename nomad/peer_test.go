@@ -43,14 +43,14 @@ func onBoth(t *testing.T, secured bool, test func(*testing.T, peer)) {
 }
 
 func simulated(t *testing.T, secured bool) peer {
-	s := &nomadtest.Server{Beat: time.Second, Strict: secured}
-	if secured {
-		s.Token = appliance
-	}
-	serve(t, s)
+	s := serve(t, &nomadtest.Server{Beat: time.Second, ACL: secured, Strict: secured})
 	cfg := testConfig(s)
 	if secured {
-		cfg.TokenFile, cfg.Introduction = file(t, "token", appliance), true
+		c, err := New(cfg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.TokenFile, cfg.Introduction = file(t, "token", bootstrap(t, c)), true
 	}
 	return peer{cfg, func(t *testing.T, h Client, files []File) func() {
 		c := &nomadtest.Client{Name: h.Name, Pool: h.Pool, Task: nomadtest.RawExec{Dir: t.TempDir()}.Run}
@@ -195,18 +195,17 @@ node {
 }
 `
 
-// appliance is the appliance's token in a simulated cluster.
-const appliance = "5c3c9bd9-67c2-4b53-a1b5-7b2f35c2a1aa"
+// root is the secret that the first token of each secured cluster is given.
+const root = "5c3c9bd9-67c2-4b53-a1b5-7b2f35c2a1aa"
 
-// bootstrap makes the ACLs of a new real cluster, and a token with the policy.
+// bootstrap makes the ACLs of a new cluster, and a token with the policy.
 func bootstrap(t *testing.T, c *Cluster) (token string) {
 	t.Helper()
-	root, _, err := c.api.ACLTokens().Bootstrap(write(within(t)))
-	if err != nil {
+	if _, _, err := c.api.ACLTokens().BootstrapOpts(root, write(within(t))); err != nil {
 		t.Fatal(err)
 	}
 	as := write(within(t))
-	as.AuthToken = root.SecretID
+	as.AuthToken = root
 	if _, err := c.api.ACLPolicies().Upsert(&api.ACLPolicy{Name: "provision", Rules: policy}, as); err != nil {
 		t.Fatal(err)
 	}

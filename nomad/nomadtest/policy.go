@@ -71,11 +71,14 @@ var validPolicy = regexp.MustCompile("^[a-zA-Z0-9-]{1,128}$")
 
 func (s *Server) writePolicy(r request, name string) (reply, error) {
 	var in api.ACLPolicy
-	if err := s.writes(r, &in, management); err != nil {
+	if err := r.decode(&in); err != nil {
 		return reply{}, err
 	}
 	if in.Name != name {
 		return reply{}, refuse(http.StatusBadRequest, "ACL policy name does not match request path")
+	}
+	if err := s.want(r, management); err != nil {
+		return reply{}, err
 	}
 	fault := func(format string, args ...any) (reply, error) {
 		return reply{}, refuse(http.StatusBadRequest, "policy 0 invalid: 1 error occurred:\n\t* "+format+"\n\n", args...)

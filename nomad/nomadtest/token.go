@@ -37,10 +37,10 @@ func (s *Server) bootstrap(r request) (reply, error) {
 	switch {
 	case !s.secured():
 		return reply{}, refuse(http.StatusBadRequest, "ACL support disabled")
-	case in.BootstrapSecret != "" && !isUUID(in.BootstrapSecret):
-		return reply{}, refuse(http.StatusBadRequest, "invalid acl token")
 	case s.bootstrapped > 0:
 		return reply{}, refuse(http.StatusBadRequest, "ACL bootstrap already done (reset index: %d)", s.bootstrapped)
+	case in.BootstrapSecret != "" && !isUUID(in.BootstrapSecret):
+		return reply{}, refuse(http.StatusBadRequest, "invalid acl token")
 	}
 	t := s.firstToken(in.BootstrapSecret)
 	return reply{index: s.index, body: t}, nil
