@@ -110,6 +110,7 @@ func (s *Server) Handler() http.Handler {
 	handle("GET "+pathStands, s.listAdmissions)
 	handle("POST "+pathEnroll, s.enroll)
 	handle("POST "+pathAgain, s.reinstall)
+	handle("POST "+pathRetry, s.retry)
 	handle("POST "+pathRetire, s.retire)
 	handle("GET "+pathEvents, s.events)
 	handle("GET "+pathSnapshots, s.listSnapshots)

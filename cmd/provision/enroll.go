@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"provision.internal/host"
 	"provision.internal/web"
@@ -16,7 +17,7 @@ import (
 func newEnroll(a *app) *cobra.Command {
 	var mac string
 	var req web.Enroll
-	var noWait bool
+	var noWait, retry bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:     "enroll [NAME]",
@@ -37,11 +38,16 @@ only one there. Without NAME it is called like the port. For a machine that is
 known, --port says that it belongs there: that is how one is let in that was
 found on another port than the one it was admitted on.
 
+With --retry a host that failed after its system had enrolled, because its
+configuration job failed or its node was late, goes on with a new attempt. Nothing
+is installed again. Until it has succeeded the host stays in quarantine.
+
 Ctrl-C stops following; the machine goes on.`,
 		Example: `  provision enroll node1 --mac 52:54:00:12:34:56 --role worker
   provision enroll node1                     # known from the configuration, or the only one Seen
   provision enroll node1 --disk S4EVNX0M1234 # on this disk, whatever is on it
   provision enroll --port ether7 --role worker node7   # before anybody knows its MAC
+  provision enroll node1 --retry             # its configuration was mended
   provision enroll node1 --no-wait --json`,
 		Args: args(cobra.MaximumNArgs(1)),
 	}
@@ -51,6 +57,7 @@ Ctrl-C stops following; the machine goes on.`,
 	flags.StringVar(&req.Role, "role", "", "role from the configuration; not needed when it has only one")
 	flags.StringVar(&req.Disk, "disk", "", "serial of the disk to install on (of a mirror both: A,B); also allows wiping RAID, LUKS, LVM, ZFS or Ceph on it")
 	toggle(cmd, &req.NewMachine, "new-machine", "accept that another machine now has this MAC")
+	toggle(cmd, &retry, "retry", "try the configuration of a failed host again, without installing it")
 	toggle(cmd, &noWait, "no-wait", "admit only, do not follow")
 	flags.DurationVar(&timeout, "timeout", 0, "follow no longer than this; the machine goes on")
 	asJSON := jsonFlag(cmd)
@@ -71,6 +78,9 @@ Ctrl-C stops following; the machine goes on.`,
 			}
 			req.MAC = m
 		}
+		if retry {
+			return a.retry(cmd.Context(), cmd.Flags(), req.Name, noWait, timeout, *asJSON)
+		}
 		result, err := a.client().Enroll(cmd.Context(), req)
 		if err != nil {
 			return err
@@ -83,6 +93,22 @@ Ctrl-C stops following; the machine goes on.`,
 		return a.see(cmd.Context(), result, noWait, timeout, *asJSON)
 	}
 	return cmd
+}
+
+// retry has a failed host go on, and follows it. Flags that describe a machine make
+// no sense with it.
+func (a *app) retry(ctx context.Context, flags *pflag.FlagSet, name string, noWait bool, timeout time.Duration, asJSON bool) error {
+	for _, f := range []string{"mac", "port", "role", "disk", "new-machine"} {
+		if flags.Changed(f) {
+			return usagef("--retry goes on with the host as it is: leave --%s out", f)
+		}
+	}
+	r, err := a.client().Retry(ctx, name)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.err, "%s is tried again\n", r.Host.Label())
+	return a.seeSince(ctx, r, r.Host.Since, noWait, timeout, asJSON)
 }
 
 func (a *app) sayAdmitted(req web.Enroll, r web.Result) {
@@ -102,17 +128,25 @@ func (a *app) sayAdmitted(req web.Enroll, r web.Result) {
 
 // see follows the host of an admission, and prints how that ended.
 func (a *app) see(ctx context.Context, r web.Result, noWait bool, timeout time.Duration, asJSON bool) error {
+	var since time.Time
+	if r.Host.Grant != nil {
+		since = r.Host.Grant.Made
+	}
+	return a.seeSince(ctx, r, since, noWait, timeout, asJSON)
+}
+
+func (a *app) seeSince(ctx context.Context, r web.Result, since time.Time, noWait bool, timeout time.Duration, asJSON bool) error {
 	if noWait {
 		if asJSON {
 			return a.printJSON(r)
 		}
-		fmt.Fprintf(a.err, "boot it from the network; provision watch %s follows it\n", r.Host.Label())
+		if r.Host.State == host.Admitted {
+			fmt.Fprint(a.err, "boot it from the network; ")
+		}
+		fmt.Fprintf(a.err, "provision watch %s follows it\n", r.Host.Label())
 		return nil
 	}
-	q := web.Query{Host: r.Host.MAC.String()}
-	if r.Host.Grant != nil {
-		q.Since = r.Host.Grant.Made
-	}
+	q := web.Query{Host: r.Host.MAC.String(), Since: since}
 	s, err := a.follow(ctx, q, r.Host.Label(), timeout)
 	if err != nil {
 		return err
@@ -190,6 +224,8 @@ func nextStep(h host.Host) string {
 		return fmt.Sprintf("look at the machine; if it was exchanged: provision enroll %s --new-machine", h.Label())
 	case h.State == host.Retired:
 		return fmt.Sprintf("provision enroll %s admits it again", h.Label())
+	case h.State == host.Failed && h.Failure != nil && (h.Failure.In == host.Booted || h.Failure.In == host.Joined || h.Failure.In == host.Configured):
+		return fmt.Sprintf("mend it, then provision enroll %s --retry; provision logs %s tells more", h.Label(), h.Label())
 	}
 	return fmt.Sprintf("provision host %s tells more; provision reinstall %s tries again and wipes its disk", h.Label(), h.Label())
 }
