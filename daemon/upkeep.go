@@ -18,11 +18,15 @@ func newUpkeep(cfg Config, st *store.Store, cluster *nomad.Cluster, log *slog.Lo
 		Runner: &ansible.Runner{Nomad: cluster, Config: cfg.Config, Own: cfg.Nomad.Job != ""},
 		Targets: func() (all []upkeep.Target) {
 			for _, h := range st.Hosts() {
-				if h.State == host.Ready && h.Name != "" {
+				if h.State == host.Ready {
 					all = append(all, cfg.target(h))
 				}
 			}
 			return all
+		},
+		Target: func(name string) (upkeep.Target, bool) {
+			h, err := st.Named(name)
+			return cfg.target(h), err == nil && h.State == host.Ready
 		},
 		Ready: func(ctx context.Context, name string) error {
 			_, err := cluster.WaitNode(ctx, name)

@@ -98,6 +98,7 @@ type Standing struct {
 	Commit  string            `json:"commit,omitempty"`  // of Last
 	Check   *Row              `json:"check,omitempty"`   // the last that was not
 	Checked string            `json:"checked,omitempty"` // its commit
+	Missed  *Row              `json:"missed,omitempty"`  // of a run since Last that did not come to the host, or not to an end
 }
 
 // Upkeep is what operators decided on the configuration of all hosts.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -42,12 +41,13 @@ type Target struct {
 	Configuration *host.Configuration // its last, of enrolment or ours; nil for none
 }
 
-// Parts are what a Manager is made of. Store, Runner, Targets and Log must be
-// set.
+// Parts are what a Manager is made of. Store, Runner, Targets, Target and Log
+// must be set.
 type Parts struct {
 	Store   Store
 	Runner  Runner
-	Targets func() []Target
+	Targets func() []Target                       // every host that may be configured now
+	Target  func(name string) (_ Target, ok bool) // one of them
 	Config  ansible.Config
 	Log     *slog.Logger
 
@@ -214,16 +214,6 @@ func (m *Manager) Turn(ctx context.Context, name string) (done func(), err error
 		return nil, fmt.Errorf("wait until no run is on %s: %w", name, err)
 	}
 	return sync.OnceFunc(func() { m.turns.leave(one) }), nil
-}
-
-// target returns the host called name, when it may be configured.
-func (m *Manager) target(name string) (Target, bool) {
-	all := m.Targets()
-	i := slices.IndexFunc(all, func(t Target) bool { return t.Host == name })
-	if i < 0 {
-		return Target{}, false
-	}
-	return all[i], true
 }
 
 // forgetStrangers forgets where hosts stood that are no more.

@@ -58,6 +58,9 @@ func TestAnAbsentNodeIsUnreachable(t *testing.T) {
 	if run.Tally[host.ResultOK] != 2 {
 		t.Errorf("tally %v, want 2 ok", run.Tally)
 	}
+	if st := m.Status().Hosts[1]; st.Missed != rows["node02"].Reason || st.Result != "" {
+		t.Errorf("status %+v, want that it was missed", st)
+	}
 }
 
 // Two runs and an enrolment meet on one host: one after the other, in order. The
@@ -230,7 +233,7 @@ func TestCancel(t *testing.T) {
 	}
 	kill()
 	// Taken back before the next manager runs.
-	m, err := New(Parts{Store: r.Store, Runner: r, Targets: r.targets, Log: m.Log})
+	m, err := New(Parts{Store: r.Store, Runner: r, Targets: r.targets, Target: r.target, Log: m.Log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,7 @@ func BenchmarkDispatch(b *testing.B) {
 	})
 	parts.Go(func() { _ = cluster.Run(ctx) })
 	var targets []Target
+	byName := map[string]Target{}
 	for n := range hosts {
 		name := fmt.Sprintf("node%04d", n)
 		leave := s.Join(&nomadtest.Client{Name: name, Task: func(ctx context.Context, _ nomadtest.Task) nomadtest.Exit {
@@ -59,7 +60,8 @@ func BenchmarkDispatch(b *testing.B) {
 			return nomadtest.Exit{}
 		}})
 		b.Cleanup(leave)
-		targets = append(targets, Target{Target: ansible.Target{Host: name}, Playbooks: []string{"base.yml"}})
+		byName[name] = Target{Target: ansible.Target{Host: name}, Playbooks: []string{"base.yml"}}
+		targets = append(targets, byName[name])
 	}
 	for _, t := range targets {
 		if _, err := cluster.WaitNode(ctx, t.Host); err != nil {
@@ -73,6 +75,10 @@ func BenchmarkDispatch(b *testing.B) {
 	b.Cleanup(func() { _ = st.Close() })
 	m, err := New(Parts{
 		Store: st, Runner: jobs{cluster}, Targets: func() []Target { return targets }, Log: slog.New(slog.DiscardHandler),
+		Target: func(name string) (Target, bool) {
+			t, ok := byName[name]
+			return t, ok
+		},
 		Ready: func(ctx context.Context, name string) error {
 			_, err := cluster.WaitNode(ctx, name)
 			return err

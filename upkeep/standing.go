@@ -65,6 +65,7 @@ func (m *Manager) finish(life context.Context, l *live, r *row, t Target, outcom
 // judge fills the row in and returns where the host stands then.
 func judge(run host.Run, row *host.Row, before host.Standing, outcomes []ansible.Outcome, failure error) host.Standing {
 	after := before
+	after.Missed = nil
 	after.Applied = maps.Clone(before.Applied)
 	if after.Applied == nil {
 		after.Applied = map[string]string{}

@@ -34,6 +34,7 @@ type HostStatus struct {
 	Drift   Drift       `json:"drift"`
 	Drifted []string    `json:"drifted,omitempty"` // tasks that found, or corrected, drift
 	Checked time.Time   `json:"checked,omitzero"`  // the last check
+	Missed  string      `json:"missed,omitempty"`  // why a later run did not come to it
 	Running string      `json:"running,omitempty"` // the run that is on it now
 }
 
@@ -89,6 +90,9 @@ func statusOf(s host.Standing) HostStatus {
 		case last.Result == host.ResultOK || last.Result == host.ResultChanged:
 			h.Drift = DriftNone
 		}
+	}
+	if s.Missed != nil {
+		h.Missed = s.Missed.Reason
 	}
 	check := s.Check
 	if check == nil {

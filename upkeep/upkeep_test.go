@@ -84,6 +84,16 @@ func (r *rack) targets() (all []Target) {
 	return all
 }
 
+func (r *rack) target(name string) (Target, bool) { return named(r.targets(), name) }
+
+func named(all []Target, name string) (Target, bool) {
+	i := slices.IndexFunc(all, func(t Target) bool { return t.Host == name })
+	if i < 0 {
+		return Target{}, false
+	}
+	return all[i], true
+}
+
 // Run is the runner's: it fails the test when two runs are on one host.
 func (r *rack) Run(ctx context.Context, t ansible.Target, run ansible.Run) ([]ansible.Outcome, error) {
 	r.mu.Lock()
@@ -136,7 +146,7 @@ func (r *rack) Stop(_ context.Context, name string, run ansible.Run) error {
 func (r *rack) manage(change ...func(*Parts)) (m *Manager, kill func()) {
 	r.t.Helper()
 	p := Parts{
-		Store: r.Store, Runner: r, Targets: r.targets, Log: slog.New(slog.NewTextHandler(r.t.Output(), nil)), Tick: 10 * time.Millisecond,
+		Store: r.Store, Runner: r, Targets: r.targets, Target: r.target, Log: slog.New(slog.NewTextHandler(r.t.Output(), nil)), Tick: 10 * time.Millisecond,
 	}
 	for _, c := range change {
 		c(&p)

@@ -155,7 +155,7 @@ func (m *Manager) place(ctx context.Context, l *live, r *row, resumed bool) (Tar
 		if err := m.turns.wait(ctx, r.turn, func(has string) { waits("%s is on it", holderText(has)) }); err != nil {
 			return Target{}, nil, err
 		}
-		target, ok := m.target(r.Host)
+		target, ok := m.Target(r.Host)
 		if !ok {
 			return Target{}, nil, errLeft
 		}
@@ -338,9 +338,20 @@ func (m *Manager) give(life context.Context, l *live, r *row, err error) {
 	}
 	ended := l.row(r)
 	ended.Result, ended.Reason, ended.Ended = result, cut(err.Error()), m.now()
-	if m.insist(life, "the row of "+r.Host, func() error { return m.Store.KeepRow(ended, nil) }) {
-		l.update(r, func(r *host.Row) { *r = ended })
+	var standing *host.Standing
+	if t, ok := m.Target(r.Host); ok && result != host.ResultCancelled {
+		s := m.standing(t)
+		s.Missed, standing = &ended, &s
 	}
+	if !m.insist(life, "the row of "+r.Host, func() error { return m.Store.KeepRow(ended, standing) }) {
+		return
+	}
+	if standing != nil {
+		m.mu.Lock()
+		m.standings[r.Host] = *standing
+		m.mu.Unlock()
+	}
+	l.update(r, func(r *host.Row) { *r = ended })
 }
 
 // guard ends the work on hosts that left Ready: whoever takes one back, installs

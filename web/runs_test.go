@@ -33,6 +33,10 @@ func (s steady) Run(ctx context.Context, t ansible.Target, run ansible.Run) ([]a
 
 func (steady) Stop(context.Context, string, ansible.Run) error { return nil }
 
+func targetNamed(name string) upkeep.Target {
+	return upkeep.Target{Target: ansible.Target{Host: name}, Playbooks: []string{"base.yml"}}
+}
+
 // configured is an appliance with a manager of runs over node1 and node2.
 func configured(t *testing.T, dir string, run steady) appliance {
 	t.Helper()
@@ -41,12 +45,8 @@ func configured(t *testing.T, dir string, run steady) appliance {
 	a := start(t, dir, func(s *web.Server) {
 		m, err := upkeep.New(upkeep.Parts{
 			Store: s.Hosts.(*store.Store), Runner: run, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-			Targets: func() (all []upkeep.Target) {
-				for _, name := range []string{"node1", "node2"} {
-					all = append(all, upkeep.Target{Target: ansible.Target{Host: name}, Playbooks: []string{"base.yml"}})
-				}
-				return all
-			},
+			Targets: func() []upkeep.Target { return []upkeep.Target{targetNamed("node1"), targetNamed("node2")} },
+			Target:  func(name string) (upkeep.Target, bool) { return targetNamed(name), true },
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -26,18 +26,25 @@ import (
 type plays struct{}
 
 func newTestUpkeep(st *store.Store) (*upkeep.Manager, error) {
+	target := func(h host.Host) upkeep.Target {
+		return upkeep.Target{
+			Target: ansible.Target{Host: h.Name, Role: h.Role}, MAC: h.MAC, Playbooks: []string{"base.yml"}, Configuration: h.Configuration,
+		}
+	}
 	return upkeep.New(upkeep.Parts{
 		Store: st, Runner: plays{}, Log: slog.New(slog.DiscardHandler),
 		Config: ansible.Config{Commit: "first", Playbooks: []string{"base.yml"}},
 		Targets: func() (all []upkeep.Target) {
 			for _, h := range st.Hosts() {
 				if h.State == host.Ready {
-					all = append(all, upkeep.Target{
-						Target: ansible.Target{Host: h.Name, Role: h.Role}, MAC: h.MAC, Playbooks: []string{"base.yml"}, Configuration: h.Configuration,
-					})
+					all = append(all, target(h))
 				}
 			}
 			return all
+		},
+		Target: func(name string) (upkeep.Target, bool) {
+			h, err := st.Named(name)
+			return target(h), err == nil && h.State == host.Ready
 		},
 	})
 }
@@ -157,7 +164,7 @@ func TestConfigStatusTable(t *testing.T) {
 			{Host: "node1", Commit: "old", When: began, Result: host.ResultFailed, Reason: "chrony: no such package"},
 			{Host: "node2", Commit: "4f2a9c1d00e85b7a6c1f0d2e3b4a5968778695a4", When: began, Result: host.ResultChanged, Totals: host.Totals{Changed: 2},
 				Drift: upkeep.DriftCorrected, Changes: []string{"base: sshd keys"}, Drifted: []string{"base: sshd keys"}, Running: "20260301-145900-077"},
-			{Host: "node3"},
+			{Host: "node3", Missed: "wait for node node3: the node is down; it was waited for 1m0s"},
 		},
 	}
 	text := func() string {

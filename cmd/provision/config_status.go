@@ -78,8 +78,11 @@ func statusTable(st upkeep.Status, now time.Time, width int, p paint) string {
 			when, result = duration(now.Sub(h.When))+" ago", string(h.Result)
 			changed = fmt.Sprint(h.Totals.Changed)
 		}
-		if h.Running != "" {
+		switch {
+		case h.Running != "":
 			note = "run " + h.Running + " is on it"
+		case h.Missed != "":
+			note = "not reached since: " + h.Missed
 		}
 		rows = append(rows, []string{h.Host, dash(shortCommit(h.Commit)), when, result, changed, dash(string(h.Drift)), note})
 	}
