@@ -62,8 +62,8 @@ type Outcome struct {
 // ended is not run again. When ctx ends the job that is under way goes on: see
 // Stop.
 func (r *Runner) Run(ctx context.Context, t Target, run Run) ([]Outcome, error) {
-	if run.Commit == "" && len(run.Playbooks) > 0 && r.Config.DriverName() == Docker {
-		return nil, ErrNoCommit
+	if err := r.Possible(run); err != nil {
+		return nil, err
 	}
 	playbooks := run.Playbooks
 	if len(playbooks) == 0 {
@@ -84,6 +84,15 @@ func (r *Runner) Run(ctx context.Context, t Target, run Run) ([]Outcome, error) 
 		}
 	}
 	return all, nil
+}
+
+// Possible reports why run cannot begin yet: an image without a commit has no
+// name.
+func (r *Runner) Possible(run Run) error {
+	if run.Commit == "" && len(run.Playbooks) > 0 && r.Config.DriverName() == Docker {
+		return ErrNoCommit
+	}
+	return nil
 }
 
 // one runs the i-th playbook.

@@ -171,8 +171,8 @@ func TestFilesCarryTheRoleIntoNomad(t *testing.T) {
 	if got := contents["/etc/nomad.d/role.hcl"]; got != `plugin "docker" {}` {
 		t.Errorf("role.hcl = %q, want the role's own configuration", got)
 	}
-	if got := p.meta(admitted()); got["rack"] != "a1" {
-		t.Errorf("meta = %v, want the role's", got)
+	if got := cfg.target(admitted()).Meta; got["rack"] != "a1" {
+		t.Errorf("meta of its configuration = %v, want the role's", got)
 	}
 }
 

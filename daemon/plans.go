@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 
 	"provision.internal/boot"
@@ -144,11 +143,3 @@ func keyFiles(keys xbps.Keys) ([]installer.File, error) {
 	}
 	return files, nil
 }
-
-// meta is what the configuration job of h is told.
-func (p *plans) meta(h host.Host) map[string]string {
-	return maps.Clone(p.cfg.Roles[h.Role].Nomad.Meta)
-}
-
-// template is the file with the configuration job of h.
-func (p *plans) template(h host.Host) string { return p.cfg.Roles[h.Role].Job }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"provision.internal/host"
+	"provision.internal/nomad"
 )
 
 // overdue says, for a person, what h has outstayed and what to do. detail is
@@ -38,8 +39,9 @@ func (r *round) overdue(ctx context.Context, h host.Host, detail error) string {
 		// host that counts as failed.
 		stop, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		if err := r.Nomad.StopJob(stop, r.job(h).ID()); err != nil {
-			what += fmt.Sprintf("; it could not be stopped (%v): run nomad job stop %s", err, r.job(h).ID())
+		_, run := r.order(h)
+		if err := r.runner().Stop(stop, h.Name, run); err != nil {
+			what += fmt.Sprintf("; it could not be stopped (%v): run nomad job stop for what begins with %s", err, nomad.Job{Host: h.Name, Attempt: run.Attempt}.ID())
 		}
 	default:
 		what = "it did not get on" + because(detail)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"provision.internal/ansible"
 	"provision.internal/host"
 	"provision.internal/nomad"
 )
@@ -38,13 +39,14 @@ type Reconciler struct {
 	Nomad *nomad.Cluster // Run follows it, too: its own Run must not be called elsewhere
 	Log   *slog.Logger
 
-	// Meta returns what the configuration job of a host is told, beside its
-	// name and role. It may be nil.
-	Meta func(host.Host) map[string]string
-
-	// Template returns the file with the configuration job of a host, empty for
-	// the cluster's own. It may be nil.
-	Template func(host.Host) string
+	// Order returns how a host is configured: its target, and of the run the commit
+	// and the playbooks. Without it, it is one run of the cluster's template.
+	Order func(host.Host) (ansible.Target, ansible.Run)
+	// Runner runs the playbooks; one for Nomad alone when nil.
+	Runner *ansible.Runner
+	// Turn waits until nobody else configures the host of that name, and keeps others
+	// from it until done is called. It may be nil.
+	Turn func(ctx context.Context, name string) (done func(), err error)
 
 	// Waits returns why there is no cluster yet that a host could join, in words for
 	// a person; empty when there is one. Meanwhile it has no deadline, and Booting from
@@ -86,7 +88,12 @@ func (r *Reconciler) grace() time.Duration { return cmp.Or(r.Grace, time.Minute)
 // Run reconciles until ctx ends, and returns nil then.
 func (r *Reconciler) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.Nomad.Run(ctx) })
+	g.Go(func() error {
+		if r.Founded != nil && r.Founded(ctx) != nil {
+			return nil // ctx has ended
+		}
+		return r.Nomad.Run(ctx)
+	})
 	var ports *mover // nil without Ports
 	if r.Ports != nil {
 		ports = newMover(r)

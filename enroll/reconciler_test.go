@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"provision.internal/ansible"
 	"provision.internal/host"
 	"provision.internal/nomad"
 	"provision.internal/nomad/nomadtest"
@@ -60,7 +61,9 @@ func TestToReady(t *testing.T) {
 	s, m := cluster(t), newMemory()
 	var meta atomic.Value
 	start(t, s, m, func(r *Reconciler) {
-		r.Meta = func(h host.Host) map[string]string { return map[string]string{"COMMIT": "of " + h.Name} }
+		r.Order = func(h host.Host) (ansible.Target, ansible.Run) {
+			return ansible.Target{Host: h.Name, Meta: map[string]string{"COMMIT": "of " + h.Name}}, ansible.Run{}
+		}
 	})
 	m.put(t, booted(1))
 	t.Cleanup(s.Join(&nomadtest.Client{Name: "host1", ID: "7a780c47-390f-e4db-6dd9-10096b4b2ac9", Task: func(_ context.Context, task nomadtest.Task) nomadtest.Exit {

@@ -3,10 +3,8 @@ package enroll
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"provision.internal/host"
-	"provision.internal/nomad"
 )
 
 // step returns what leads out of a state; nil where that is not the
@@ -21,55 +19,6 @@ func step(s host.State) func(*Reconciler, context.Context, host.Host) error {
 		return (*Reconciler).admit
 	}
 	return nil
-}
-
-// configure runs the configuration job and keeps what it wrote.
-func (r *Reconciler) configure(ctx context.Context, h host.Host) error {
-	job := r.job(h)
-	job.Progress = func(text string) {
-		// For display only: a store that cannot be written shows soon enough.
-		if err := r.progress(h, "job", text); err != nil && !errors.Is(err, errMoved) {
-			r.Log.WarnContext(ctx, "progress not stored", "host", h.Label(), "mac", h.MAC, "err", err)
-		}
-	}
-	result, err := r.Nomad.RunJob(ctx, job)
-	var lines []string
-	for _, l := range result.Logs {
-		for _, line := range l.Lines {
-			lines = append(lines, l.Task+" "+l.Stream+": "+line)
-		}
-	}
-	if len(lines) > 0 {
-		if err := r.Store.Log(h.MAC, lines); err != nil {
-			return fmt.Errorf("store the job's log: %w", err)
-		}
-	}
-	if err != nil {
-		if last := nomad.Last(result.Logs); last != "" && errors.Is(err, nomad.ErrJob) {
-			err = fmt.Errorf("%w; its last line: %s (provision logs %s has more)", err, last, h.Name)
-		}
-		return err
-	}
-	return r.advance(h, host.Configured, "job "+result.JobID+" has succeeded", nil)
-}
-
-// job names the attempt by the grant that installed the host and the moment at
-// which it joined. Both are in the store: an appliance that was killed in the
-// middle finds the job that it started, and an operator's retry, which joins
-// anew, makes a new one.
-func (r *Reconciler) job(h host.Host) nomad.Job {
-	attempt := fmt.Sprint(h.Since.UnixMilli())
-	if h.Grant != nil && h.Grant.ID != "" {
-		attempt = h.Grant.ID[:min(8, len(h.Grant.ID))] + "-" + attempt
-	}
-	j := nomad.Job{Host: h.Name, Role: h.Role, Attempt: attempt}
-	if r.Meta != nil {
-		j.Meta = r.Meta(h)
-	}
-	if r.Template != nil {
-		j.Template = r.Template(h)
-	}
-	return j
 }
 
 // change applies f to h, unless h has left its state since it was read.
