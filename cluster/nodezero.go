@@ -28,9 +28,6 @@ type NodeZero struct {
 	Command func(ctx context.Context, name string, args ...string) error
 }
 
-// ErrForeign means that the machine's Nomad belongs to somebody else.
-var ErrForeign = errors.New("was not made by provision")
-
 // marker remembers, beside the configuration, what provision has written there.
 // Nomad reads files that end in .hcl or .json, and so not this one.
 const marker = nomad.ConfigDir + "/.provision"
@@ -60,6 +57,12 @@ func (z *NodeZero) Check() error {
 		}
 	}
 	return nil
+}
+
+// Placed reports whether provision has set the machine up with this file.
+func (z *NodeZero) Placed(name string) (bool, error) {
+	m, err := z.made()
+	return m.Running != "" && m.Files[name] != nil, err
 }
 
 // foreign looks for somebody's Nomad where provision has made none.

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"provision.internal/nomad"
 )
@@ -73,6 +74,53 @@ func (z *NodeZero) Identify() error {
 		}
 	}
 	return nil
+}
+
+// renewal is how long before its end a certificate is signed anew.
+const renewal = 365 * 24 * time.Hour
+
+// Certify returns the machine's certificate as the server called server of the
+// cluster that f founds: the one at name while it will do, or a new one.
+func (z *NodeZero) Certify(f *Founder, server, name string, key *ecdsa.PrivateKey) (nomad.File, error) {
+	file := nomad.File{Path: name, Mode: 0o644}
+	have, err := os.ReadFile(z.path(name))
+	switch {
+	case err == nil && f.certifies(have, server, key):
+		file.Content = string(have)
+		return file, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return file, err
+	}
+	made, err := f.Certify(server, key.Public())
+	file.Content = string(made)
+	return file, err
+}
+
+// certifies reports whether text is a certificate as Certify signs it now, with
+// time left.
+func (f *Founder) certifies(text []byte, server string, key *ecdsa.PrivateKey) bool {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return false
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || !key.PublicKey.Equal(c.PublicKey) {
+		return false
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(f.site.Authority.PEM())
+	now := f.site.now()
+	names, ips := f.Names(server)
+	for _, ip := range ips {
+		names = append(names, ip.String())
+	}
+	for _, name := range names {
+		_, err := c.Verify(x509.VerifyOptions{DNSName: name, Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+		if err != nil {
+			return false
+		}
+	}
+	return now.Add(renewal).Before(c.NotAfter)
 }
 
 // newUUID returns a random one (RFC 9562 §5.4).

@@ -99,6 +99,11 @@ func (c Config) ClientConfig(h Client) ([]File, error) {
 	raw := block(b, "plugin", "raw_exec").AppendNewBlock("config", nil).Body()
 	yes(raw, "enabled", true)
 
+	// Without it the client's own API would let everybody read its tasks' files.
+	if c.ACL || c.TokenFile != "" {
+		yes(block(b, "acl"), "enabled", true)
+	}
+
 	var files []File
 	if c.CA != "" {
 		ca, err := os.ReadFile(c.CA)

@@ -51,6 +51,7 @@ type Config struct {
 	Servers      []string `mapstructure:"servers"`      // HOST:4647, as installed hosts reach them
 	Job          string   `mapstructure:"job"`          // template of the configuration job; a built-in one when empty
 	Introduction bool     `mapstructure:"introduction"` // give each host an introduction token (Nomad 1.11 and later)
+	ACL          bool     `mapstructure:"-"`            // the cluster wants tokens: set for one that is founded here
 }
 
 func (c Config) region() string     { return cmp.Or(c.Region, DefaultRegion) }
