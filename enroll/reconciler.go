@@ -53,6 +53,8 @@ type Reconciler struct {
 	// then on. It is asked often. It may be nil.
 	Waits   func(host.Host) string
 	Booting time.Duration
+	// Founded waits until there is a cluster to watch, or ctx ends. It may be nil.
+	Founded func(ctx context.Context) error
 
 	// Ports has ports follow their hosts; nil leaves that out, and hosts go on
 	// wherever they are.
