@@ -172,14 +172,19 @@ func (o *own) get(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, errors.New("the cluster's authority answers with something that is not in PEM")
-	}
-	leaf, err := x509.ParseCertificate(block.Bytes)
+	leaf, err := parseCertificate(text)
 	if err != nil {
 		return nil, err
 	}
 	o.last = &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
 	return o.last, nil
+}
+
+// parseCertificate reads the first certificate of text.
+func parseCertificate(text []byte) (*x509.Certificate, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("a certificate of the cluster's authority is not in PEM")
+	}
+	return x509.ParseCertificate(block.Bytes)
 }

@@ -109,17 +109,23 @@ func Open(s Site) (*Founder, error) {
 	if f.access, err = f.makeAccess(); err != nil {
 		return nil, err
 	}
+	return f, f.connect()
+}
+
+// connect makes the clients, each with its own token.
+func (f *Founder) connect() error {
 	for _, c := range []struct {
 		to    **api.Client
 		token func() (string, error)
 	}{{&f.open, nil}, {&f.mine, f.Token}, {&f.manage, f.managementToken}} {
 		access := f.access
 		access.Token = c.token
-		if *c.to, err = access.Client(s.region(), s.namespace()); err != nil {
-			return nil, err
+		var err error
+		if *c.to, err = access.Client(f.site.region(), f.site.namespace()); err != nil {
+			return err
 		}
 	}
-	return f, nil
+	return nil
 }
 
 func (f *Founder) makeAccess() (nomad.Access, error) {

@@ -1,0 +1,492 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+
+	"provision.internal/host"
+	"provision.internal/nomad"
+	"provision.internal/nomad/nomadtest"
+)
+
+// vault keeps secrets in memory, and loses power when its count comes to zero.
+type vault struct {
+	mu   sync.Mutex
+	kept map[string][]byte
+	left int // seals until it fails; negative: never
+}
+
+var errCut = errors.New("the power went")
+
+func newVault() *vault { return &vault{kept: map[string][]byte{}, left: -1} }
+
+func (v *vault) Seal(name string, secret []byte) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.left == 0 {
+		return errCut
+	}
+	v.left--
+	v.kept[name] = bytes.Clone(secret)
+	return nil
+}
+
+func (v *vault) Unseal(name string) ([]byte, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	b, ok := v.kept[name]
+	if !ok {
+		return nil, fmt.Errorf("secret %s: %w", name, host.ErrUnknown)
+	}
+	return bytes.Clone(b), nil
+}
+
+// rig is a simulated cluster over TLS and what founds it.
+type rig struct {
+	sim  *nomadtest.Server
+	site Site
+	log  *bytes.Buffer
+}
+
+const proxyRules = `namespace "*" {
+  policy = "read"
+}`
+
+const paramJob = `job "ansible" {
+  type        = "sysbatch"
+  datacenters = ["*"]
+  parameterized {
+    payload       = "forbidden"
+    meta_required = ["COMMIT", "ANSIBLE_PLAYBOOK"]
+  }
+  group "ansible" {
+    task "ansible" {
+      driver = "raw_exec"
+      config {
+        command = "/bin/true"
+      }
+    }
+  }
+}`
+
+// newRig starts a simulated server that needs bootstrapping.
+func newRig(t *testing.T, config Config) *rig {
+	t.Helper()
+	authority := testAuthority(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{log: new(bytes.Buffer)}
+	config.Servers = []string{"node1"}
+	r.site = Site{
+		Config: config, Authority: authority, Secrets: newVault(),
+		Servers: []Server{{Name: "node1", Address: netip.MustParseAddr("127.0.0.1"), Certificate: "/etc/host.pem", Key: "/etc/host.key"}},
+		Log:     slog.New(slog.NewTextHandler(&locked{w: r.log}, nil)),
+	}
+	f, err := Open(r.site)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := f.Certify("node1", key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sim = &nomadtest.Server{ACL: true, LeaderWait: 10 * time.Millisecond, TLS: &tls.Config{Certificates: []tls.Certificate{{
+		Certificate: [][]byte{parse(t, text).Raw}, PrivateKey: key,
+	}}}}
+	r.sim.Start()
+	t.Cleanup(r.sim.Close)
+	return r
+}
+
+// locked is a writer for several goroutines.
+type locked struct {
+	mu sync.Mutex
+	w  *bytes.Buffer
+}
+
+func (l *locked) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
+// open is a fresh start of the appliance, whose addresses lead to the simulator.
+func (r *rig) open(t *testing.T) *Founder {
+	t.Helper()
+	f, err := openAt(r.site, r.sim.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// openAt is Open for servers on ports of their own.
+func openAt(s Site, urls ...string) (*Founder, error) {
+	f, err := Open(s)
+	if err != nil {
+		return nil, err
+	}
+	f.access.Addresses = urls
+	return f, f.connect()
+}
+
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// tokens lists the appliance's tokens in the cluster.
+func tokens(t *testing.T, f *Founder) (names []string) {
+	t.Helper()
+	all, _, err := f.manage.ACLTokens().List(query(within(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		if s.Type == "client" {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+func declared() Config {
+	return Config{
+		Anonymous: AnonymousRead,
+		Policies:  []Policy{{Name: "proxy-read", Rules: "\n" + proxyRules + "\n", Job: &Job{ID: "proxy"}}},
+		Pools:     []Pool{{Name: "gpu", Description: "with graphics cards"}},
+	}
+}
+
+func TestFounding(t *testing.T) {
+	r := newRig(t, declared())
+	r.site.Job = paramJob
+	f := r.open(t)
+	if f.Asked() || f.Founded() || !strings.Contains(f.Waits(), "cluster init") {
+		t.Errorf("before anything: asked %v, founded %v, waits %q", f.Asked(), f.Founded(), f.Waits())
+	}
+	if _, err := f.ServerFiles("node1"); !errors.Is(err, ErrNotAsked) {
+		t.Errorf("files of a server before the founding was asked for: %v, want ErrNotAsked", err)
+	}
+	if _, err := f.Plan(within(t)); !errors.Is(err, ErrNotFounded) {
+		t.Errorf("a plan before the founding: %v, want ErrNotFounded", err)
+	}
+	ctx, cancel := context.WithCancel(within(t))
+	ran := make(chan error, 1)
+	go func() { ran <- f.Run(ctx) }()
+	changed := f.Changed()
+	if err := f.Ask(ctx, "operator"); err != nil {
+		t.Fatal(err)
+	}
+	<-changed
+	if err := <-ran; err != nil || !f.Founded() {
+		t.Fatalf("Run: %v, founded %v: %s", err, f.Founded(), f.Waits())
+	}
+	cancel()
+	p, err := f.Plan(within(t))
+	if err != nil || !p.Empty() {
+		t.Errorf("a second plan: %v, %v, want an empty one", p.Text(false), err)
+	}
+	if got := tokens(t, f); len(got) != 1 {
+		t.Errorf("tokens %q, want one", got)
+	}
+	st, err := f.Status(within(t))
+	if err != nil || st.State != StateFounded || st.Trouble != "" || st.Leader == "" || st.By != "operator" {
+		t.Errorf("status %+v, %v", st, err)
+	}
+
+	// A second start finds all of it and changes nothing.
+	again := r.open(t)
+	if !again.Founded() {
+		t.Error("a second start does not know that the cluster is founded")
+	}
+	before := r.site.Secrets.(*vault).kept
+	if err := errors.Join(again.Ask(within(t), "somebody else"), again.Run(within(t))); err != nil {
+		t.Fatal(err)
+	}
+	if st, _ := again.Status(within(t)); st.By != "operator" || len(tokens(t, again)) != 1 || len(before) != 4 {
+		t.Errorf("after a second start: by %s, tokens %q, secrets %d", st.By, tokens(t, again), len(before))
+	}
+	r.noSecrets(t, again)
+}
+
+// noSecrets looks for every secret in all that the founder tells.
+func (r *rig) noSecrets(t *testing.T, f *Founder) {
+	t.Helper()
+	st, _ := f.Status(within(t))
+	p, _ := f.Plan(within(t))
+	told, err := json.Marshal([]any{st, p, f.Waits(), fmt.Sprintf("%+v", st), p.Text(true), f.known()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{gossipSecret, bootstrapSecret, tokenSecret} {
+		secret, err := r.site.Secrets.Unseal(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(told, secret) || bytes.Contains(r.log.Bytes(), secret) {
+			t.Errorf("%s is told: %s\n%s", name, told, r.log)
+		}
+	}
+}
+
+// The power goes before each secret is sealed, and the answer to each call gets
+// lost: a repeat ends in the same cluster with the same secret and one token.
+func TestFoundingCutAnywhere(t *testing.T) {
+	for left := range 12 {
+		t.Run(fmt.Sprintf("after %d seals", left), func(t *testing.T) {
+			r := newRig(t, Config{})
+			v := r.site.Secrets.(*vault)
+			v.left = left
+			f := r.open(t)
+			err := f.Ask(within(t), "operator")
+			if err == nil {
+				err = f.found(within(t))
+			}
+			if err != nil && !errors.Is(err, errCut) {
+				t.Fatal(err)
+			}
+			v.left = -1
+			secret := string(v.kept[bootstrapSecret])
+			r.completes(t, secret)
+		})
+	}
+}
+
+func TestFoundingAnswersLost(t *testing.T) {
+	// The writes of a founding: bootstrap, policy, token; and what comes after it.
+	for lost := range 12 {
+		t.Run(fmt.Sprintf("call %d", lost), func(t *testing.T) {
+			r := newRig(t, Config{})
+			f := r.open(t)
+			if err := f.Ask(within(t), "operator"); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(within(t))
+			// The call is carried out, its answer gets lost, and the appliance is killed.
+			var n atomic.Int32
+			f.access.Addresses = []string{r.between(t, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+				if int(n.Add(1))-1 != lost {
+					next.ServeHTTP(w, req)
+					return
+				}
+				next.ServeHTTP(httptest.NewRecorder(), req)
+				cancel()
+				panic(http.ErrAbortHandler)
+			})}
+			if err := f.connect(); err != nil {
+				t.Fatal(err)
+			}
+			_ = f.found(ctx) // cut off, or not
+			secret, err := f.BootstrapSecret()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.completes(t, secret)
+		})
+	}
+}
+
+// between serves as a server of the cluster does, and passes what comes to the
+// simulator by way of do.
+func (r *rig) between(t *testing.T, do func(http.ResponseWriter, *http.Request, http.Handler)) (url string) {
+	t.Helper()
+	l := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { do(w, req, r.sim) }))
+	l.TLS = &tls.Config{Certificates: r.sim.TLS.Certificates}
+	l.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	l.StartTLS()
+	t.Cleanup(l.Close)
+	return l.URL
+}
+
+// completes founds after a new start and compares what came of it.
+func (r *rig) completes(t *testing.T, secret string) {
+	t.Helper()
+	f := r.open(t)
+	if err := errors.Join(f.Ask(within(t), "operator"), f.found(within(t))); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := f.BootstrapSecret(); err != nil || (secret != "" && now != secret) {
+		t.Errorf("the bootstrap secret became another: %v", err)
+	}
+	if got := tokens(t, f); len(got) != 1 {
+		t.Errorf("tokens %q, want one", got)
+	}
+	if p, err := f.Plan(within(t)); err != nil || !p.Empty() {
+		t.Errorf("a plan after the repeat: %s %v", p.Text(false), err)
+	}
+	if _, _, err := f.mine.Nodes().List(query(within(t))); err != nil {
+		t.Errorf("the appliance's token: %v", err)
+	}
+}
+
+func TestFoundingOfSomebodyElses(t *testing.T) {
+	r := newRig(t, Config{})
+	f := r.open(t)
+	if _, _, err := f.open.ACLTokens().Bootstrap(write(within(t))); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Ask(within(t), "operator"); err != nil {
+		t.Fatal(err)
+	}
+	err := f.found(within(t))
+	if !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "management_token_file") {
+		t.Errorf("founding a bootstrapped cluster: %v, want ErrForeign that says how to adopt", err)
+	}
+	if f.Founded() {
+		t.Error("it counts as founded")
+	}
+}
+
+func TestFoundingWaitsForALeader(t *testing.T) {
+	r := newRig(t, Config{})
+	r.sim.Depose()
+	f := r.open(t)
+	if err := f.Ask(within(t), "operator"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.found(within(t)); err == nil || !strings.Contains(err.Error(), "No cluster leader") || f.Founded() {
+		t.Errorf("without a leader: %v, founded %v", err, f.Founded())
+	}
+	if st, err := f.Status(within(t)); err != nil || st.State != StateFounding || !strings.Contains(st.Trouble, "No cluster leader") {
+		t.Errorf("status %+v, %v", st, err)
+	}
+	r.sim.Mend()
+	r.completes(t, "")
+}
+
+func TestFoundingAtAnotherAuthority(t *testing.T) {
+	r := newRig(t, Config{})
+	r.site.Authority = testAuthority(t)
+	f := r.open(t)
+	if err := f.Ask(within(t), "operator"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.found(within(t)); !errors.Is(err, nomad.ErrAuthority) {
+		t.Errorf("a server of another authority: %v, want ErrAuthority", err)
+	}
+}
+
+// A declared policy that Nomad refuses holds no host up.
+func TestFoundingWithARefusedPolicy(t *testing.T) {
+	r := newRig(t, Config{Policies: []Policy{{Name: "wrong", Rules: `namespace "*" { policy = "everything" }`}}})
+	f := r.open(t)
+	if err := f.Ask(within(t), "operator"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.found(within(t)); err == nil || !strings.Contains(err.Error(), "create policy wrong") {
+		t.Errorf("founding with a policy that is none: %v, want its name", err)
+	}
+	if !f.Founded() {
+		t.Error("hosts are held up by it")
+	}
+}
+
+func parse(t *testing.T, text []byte) *x509.Certificate {
+	t.Helper()
+	c, err := parseCertificate(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// upsert changes the cluster by somebody else's hand.
+func upsert(t *testing.T, f *Founder, p *api.ACLPolicy) {
+	t.Helper()
+	if _, err := f.manage.ACLPolicies().Upsert(p, write(within(t))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPlanHoldsWhatWasDeclared(t *testing.T) {
+	r := newRig(t, declared())
+	r.site.Job = paramJob
+	f := r.open(t)
+	if err := errors.Join(f.Ask(within(t), "operator"), f.found(within(t))); err != nil {
+		t.Fatal(err)
+	}
+	upsert(t, f, &api.ACLPolicy{Name: "proxy-read", Rules: `namespace "default" { policy = "write" }`})
+	upsert(t, f, &api.ACLPolicy{Name: "theirs", Rules: proxyRules})
+	if _, err := f.manage.NodePools().Delete("gpu", write(within(t))); err != nil {
+		t.Fatal(err)
+	}
+	p, err := f.Plan(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range p.Changes {
+		got = append(got, c.Action+" "+c.Kind+" "+c.Name)
+	}
+	if want := []string{"change policy proxy-read", "create pool gpu"}; !slices.Equal(got, want) {
+		t.Errorf("changes %q, want %q", got, want)
+	}
+	if !slices.Equal(p.Foreign, []string{"policy/theirs"}) {
+		t.Errorf("foreign %q, want policy/theirs", p.Foreign)
+	}
+	text := p.Text(false)
+	for _, want := range []string{"~ policy proxy-read", "- namespace \"default\" { policy = \"write\" }", "+ default/proxy", "+ pool gpu", "policy/theirs is not ours"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the plan does not say %q:\n%s", want, text)
+		}
+	}
+	upsert(t, f, &api.ACLPolicy{Name: "proxy-read", Rules: `namespace "default" { policy = "deny" }`})
+	if err := f.Apply(within(t), p); !errors.Is(err, ErrStale) {
+		t.Errorf("a plan that is old: %v, want ErrStale", err)
+	}
+	if p, err = f.Plan(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Apply(within(t), p); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = f.Plan(within(t)); err != nil || !p.Empty() {
+		t.Errorf("after it was applied: %s %v", p.Text(false), err)
+	}
+
+	// What was made here and is declared no more goes; theirs stays.
+	r.site.Config.Policies, r.site.Config.Pools = nil, nil
+	r.site.Config.Anonymous = AnonymousNone
+	f = r.open(t)
+	if p, err = f.Plan(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	got = nil
+	for _, c := range p.Changes {
+		got = append(got, c.Action+" "+c.Kind+" "+c.Name)
+	}
+	if want := []string{"remove policy anonymous", "remove policy proxy-read", "remove pool gpu"}; !slices.Equal(got, want) {
+		t.Errorf("changes %q, want %q", got, want)
+	}
+	if err := f.Apply(within(t), p); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = f.Plan(within(t)); err != nil || !p.Empty() || !slices.Equal(p.Foreign, []string{"policy/theirs"}) {
+		t.Errorf("after it was applied: %s %v", p.Text(false), err)
+	}
+}
