@@ -26,9 +26,13 @@ func readFiltering(rows func(menu string) []map[string]string, cables map[string
 	for _, b := range rows("/interface/bridge") {
 		f.on = f.on || b["vlan-filtering"] == "true"
 	}
+	down := map[string]bool{} // interfaces that carry nothing
+	for _, e := range rows("/interface/ethernet") {
+		down[e["name"]] = e["disabled"] == "true"
+	}
 	pvid := map[string]int{}
 	for _, p := range rows("/interface/bridge/port") {
-		if p["disabled"] == "true" {
+		if p["disabled"] == "true" || down[p["interface"]] {
 			continue
 		}
 		pvid[p["interface"]], _ = strconv.Atoi(p["pvid"])

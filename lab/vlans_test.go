@@ -40,6 +40,12 @@ func TestFilteringFollowsTheRouter(t *testing.T) {
 	if !f.trunk[10] || f.trunk[20] {
 		t.Errorf("VLANs of the trunk: %v, want 10 and not 20", f.trunk)
 	}
+	for command, out := range map[string][]string{"disable": {"tap-a", "tap-d"}, "enable": {"tap-d"}} {
+		do("/interface/ethernet/"+command, "=numbers=ether3")
+		if f = readFiltering(r.Rows, cables); !slices.Equal(f.out, out) {
+			t.Errorf("after %s of ether3: %+v, want %q out", command, f, out)
+		}
+	}
 }
 
 // The kernel enforces it: frames cross within a VLAN, and reach the appliance

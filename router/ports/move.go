@@ -18,6 +18,9 @@ var portProperties = []string{"interface", "bridge", "pvid", "edge"}
 // takes its turn among everything that changes the router, and makes at most five
 // calls, with the login.
 //
+// On the way to a production VLAN with another subnet the link goes down for a
+// moment, so that a running system asks for an address there: see bounce.
+//
 // When mac is not zero the port is moved for that machine, and only while nobody
 // else is behind it and the machine is not elsewhere: otherwise ErrAmbiguous or
 // ErrNotFound is wrapped. A machine that is silent may be moved for in advance.
@@ -50,7 +53,12 @@ func (p *Ports) Move(ctx context.Context, mac host.MAC, port string, stage host.
 		if holds(now, want) {
 			return nil
 		}
-		if err := c.Set(ctx, portMenu, now[".id"], want); err != nil {
+		if stage == host.StageProduction && p.elsewhere(now["pvid"], vlan) {
+			err = bounce(ctx, c, port, now[".id"], want)
+		} else {
+			err = c.Set(ctx, portMenu, now[".id"], want)
+		}
+		if err != nil {
 			return err
 		}
 		moved.Changed = true

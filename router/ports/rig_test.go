@@ -26,7 +26,13 @@ type rig struct {
 
 func newRig(t *testing.T, version string, hostPorts int) *rig {
 	t.Helper()
-	r := routertest.New(routertest.Config{Version: version, Ethernets: hostPorts + 3})
+	return newRigOn(t, routertest.Config{Version: version}, hostPorts)
+}
+
+func newRigOn(t *testing.T, config routertest.Config, hostPorts int) *rig {
+	t.Helper()
+	config.Ethernets = hostPorts + 3
+	r := routertest.New(config)
 	t.Cleanup(r.Close)
 	if err := r.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)

@@ -274,6 +274,31 @@ func TestContractScheduler(t *testing.T) {
 	})
 }
 
+// A script is run in one call, which tells what it has printed, or what is wrong
+// with it, and is no error.
+func TestContractExecute(t *testing.T) {
+	contracts(t, func(c *contract) {
+		run := func(script string) string {
+			done, err := c.conn.Call(c.Context(), "/execute", "=as-string=", "=script="+script)
+			if err != nil {
+				c.Fatal(err)
+			}
+			return strings.TrimSpace(done["ret"])
+		}
+		if got := run(":put \"" + c.tag + "\""); got != c.tag {
+			c.Errorf("the output is %q", got)
+		}
+		if got := run(":local quiet 1\n/ip/pool/set [find where name=" + router.Quote(c.tag) + "] comment=\"x\""); got != "" {
+			c.Errorf("a script that prints nothing says %q", got)
+		}
+		for _, wrong := range []string{"/no/such/command", "/ip/pool/set *FFFFFF comment=x"} {
+			if got := run(wrong); got == "" {
+				c.Errorf("%q is wrong, and nothing is said", wrong)
+			}
+		}
+	})
+}
+
 // What plans are made of can be read, whatever the version.
 func TestContractRead(t *testing.T) {
 	contracts(t, func(c *contract) {

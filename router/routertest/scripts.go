@@ -20,7 +20,30 @@ const maxCalls = 20
 func scriptCommands() map[string]command {
 	return map[string]command{
 		"/system/script/run": {params: []string{".id", "number", "numbers", "use-script-permissions"}, needs: "read", run: (*Router).runCommand},
+		"/execute":           {params: []string{"script", "as-string"}, needs: "read", run: (*Router).execute},
 	}
+}
+
+// execute is /execute with as-string: it answers when the script has ended, with
+// what that has printed or why it ended, which is no error of the call. Without
+// as-string, which puts the script into the background, it is not simulated.
+func (r *Router) execute(c *call) ([]record, error) {
+	if _, waits := c.get("as-string"); !waits {
+		return nil, trap(categoryGeneral, "only execute as-string is simulated")
+	}
+	source, _ := c.get("script")
+	s := *c.session
+	s.via = "script"
+	b, err := parseScript(source, dictionaryOf{r})
+	if err != nil {
+		return []record{{"ret": err.Error()}}, nil
+	}
+	run, _, err := interpret(b, &routerShell{r, &s, r.dynamics.boot}, r.dynamics.globals)
+	output := run.output.String()
+	if err != nil {
+		output += err.Error()
+	}
+	return []record{{"ret": output}}, nil
 }
 
 // runCommand is /system/script/run.
