@@ -22,6 +22,9 @@ type peer struct {
 	// join lets a machine with the files that were made for it take part, until
 	// the test ends or it is lost, as by a loss of power.
 	join func(t *testing.T, h Client, files []File) (lose func())
+	// restart starts the Nomad of the machine that joined last anew, with new files
+	// beside what is on its disk.
+	restart func(t *testing.T, h Client, files []File)
 }
 
 // onBoth runs the same test against the simulated cluster and, with
@@ -52,8 +55,10 @@ func simulated(t *testing.T, secured bool) peer {
 		}
 		cfg.TokenFile, cfg.Introduction = file(t, "token", bootstrap(t, c)), true
 	}
-	return peer{cfg, func(t *testing.T, h Client, files []File) func() {
-		c := &nomadtest.Client{Name: h.Name, Pool: h.Pool, Task: nomadtest.RawExec{Dir: t.TempDir()}.Run}
+	var last *nomadtest.Client
+	var leave func()
+	start := func(t *testing.T, h Client, files []File, c *nomadtest.Client) {
+		c.Name, c.Pool, c.Task = h.Name, cfg.poolOf(h), nomadtest.RawExec{Dir: t.TempDir()}.Run
 		for _, f := range files {
 			switch f.Path {
 			case introToken:
@@ -62,12 +67,20 @@ func simulated(t *testing.T, secured bool) peer {
 				c.ID = f.Content
 			}
 		}
-		leave := s.Join(c)
+		last, leave = c, s.Join(c)
 		t.Cleanup(leave)
+	}
+	join := func(t *testing.T, h Client, files []File) func() {
+		start(t, h, files, new(nomadtest.Client))
+		leave := leave
 		return func() {
 			leave()
 			s.Lose(h.Name)
 		}
+	}
+	return peer{cfg, join, func(t *testing.T, h Client, files []File) {
+		leave()
+		start(t, h, files, &nomadtest.Client{ID: last.ID, Secret: last.Secret})
 	}}
 }
 
@@ -118,9 +131,11 @@ ports {
 	if secured {
 		cfg.TokenFile, cfg.Introduction = file(t, "token", bootstrap(t, c)), true
 	}
-	return peer{cfg, func(t *testing.T, h Client, files []File) func() {
+	var disk string
+	var kill func()
+	start := func(t *testing.T, h Client, files []File) func() {
 		t.Helper()
-		root := t.TempDir()
+		root := disk
 		if secured {
 			files = append(files, keys.host(h)...)
 		}
@@ -134,7 +149,18 @@ ports {
 				t.Fatal(err)
 			}
 		}
-		return agent(t, bin, fmt.Sprintf("ports {\n http = %d\n}\n", port(t)), filepath.Join(root, ConfigDir))
+		kill = agent(t, bin, fmt.Sprintf("ports {\n http = %d\n}\n", port(t)), filepath.Join(root, ConfigDir))
+		return kill
+	}
+	join := func(t *testing.T, h Client, files []File) func() {
+		t.Helper()
+		disk = t.TempDir()
+		return start(t, h, files)
+	}
+	return peer{cfg, join, func(t *testing.T, h Client, files []File) {
+		t.Helper()
+		kill()
+		start(t, h, files)
 	}}
 }
 
