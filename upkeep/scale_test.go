@@ -17,22 +17,6 @@ import (
 	"provision.internal/store"
 )
 
-// jobs runs each playbook as the cluster's own job, without a recap.
-type jobs struct{ *nomad.Cluster }
-
-func (j jobs) Run(ctx context.Context, t ansible.Target, run ansible.Run) (all []ansible.Outcome, err error) {
-	for i, p := range run.Playbooks {
-		result, err := j.RunJob(ctx, nomad.Job{Host: t.Host, Role: t.Role, Attempt: fmt.Sprintf("%s-%d", run.Attempt, i)})
-		all = append(all, ansible.Outcome{Playbook: p, Job: result.JobID})
-		if err != nil {
-			return all, err
-		}
-	}
-	return all, nil
-}
-
-func (j jobs) Stop(context.Context, string, ansible.Run) error { return nil }
-
 // BenchmarkDispatch dispatches over 1,000 hosts of a simulated cluster, whose
 // playbook takes a tenth of a second.
 func BenchmarkDispatch(b *testing.B) {
@@ -74,7 +58,7 @@ func BenchmarkDispatch(b *testing.B) {
 	}
 	b.Cleanup(func() { _ = st.Close() })
 	m, err := New(Parts{
-		Store: st, Runner: jobs{cluster}, Targets: func() []Target { return targets }, Log: slog.New(slog.DiscardHandler),
+		Store: st, Runner: &ansible.Runner{Nomad: cluster, Own: true}, Targets: func() []Target { return targets }, Log: slog.New(slog.DiscardHandler),
 		Target: func(name string) (Target, bool) {
 			t, ok := byName[name]
 			return t, ok
