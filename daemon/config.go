@@ -10,6 +10,7 @@ import (
 
 	"provision.internal/ansible"
 	"provision.internal/boot"
+	"provision.internal/cluster"
 	"provision.internal/dhcp"
 	"provision.internal/host"
 	"provision.internal/images/release"
@@ -28,6 +29,7 @@ type Config struct {
 	Roles     map[string]installer.Role `mapstructure:"roles"`
 	Hosts     []Host                    `mapstructure:"hosts"`
 	Nomad     nomad.Config              `mapstructure:"nomad"`
+	Cluster   cluster.Config            `mapstructure:"cluster"`
 	Config    ansible.Config            `mapstructure:"config"`
 	Router    *router.Config            `mapstructure:"router"` // nil: none, or "none" in the file
 	Deadlines Deadlines                 `mapstructure:"deadlines"`
@@ -145,6 +147,8 @@ func (c *Config) resolve(base string) {
 	if c.Router != nil {
 		c.Router.PasswordFile = absolute(base, c.Router.PasswordFile)
 	}
+	c.resolveCluster(base)
+	c.deriveCluster()
 	for i := range c.Network {
 		n := &c.Network[i]
 		if n.Interface == "" {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"provision.internal/cluster"
 	"provision.internal/host"
 	"provision.internal/httpboot"
 	"provision.internal/installer"
@@ -60,6 +61,15 @@ func (p *plans) waits(h host.Host) string {
 	return p.founder.Waits()
 }
 
+// pool is where the work of h comes from. A server takes that of servers, unless
+// its role has a pool of its own.
+func (p *plans) pool(h host.Host, role installer.Role) string {
+	if role.Nomad.Pool == "" && p.founder != nil && p.founder.Server(h.Name) {
+		return cluster.ServerPool
+	}
+	return role.Nomad.Pool
+}
+
 // enrolTime bounds what an enrolling host waits for Nomad; its first boot asks
 // again. It is below the agent's patience with a request.
 const enrolTime = 25 * time.Second
@@ -75,7 +85,7 @@ func (p *plans) Join(ctx context.Context, h host.Host, stage installer.Stage, fi
 		ctx, cancel := context.WithTimeout(ctx, enrolTime)
 		defer cancel()
 		files, err = p.cluster.Enrol(ctx, nomad.Client{
-			Name: h.Name, Datacenter: role.Nomad.Datacenter, Pool: role.Nomad.Pool, Meta: role.Nomad.Meta,
+			Name: h.Name, Datacenter: role.Nomad.Datacenter, Pool: p.pool(h, role), Meta: role.Nomad.Meta,
 			Certificate: installer.HostCertificate, Key: installer.HostKey,
 			Again: !first, Quarantine: stage == installer.StageQuarantine,
 			Network: p.cfg.island(h.Address),

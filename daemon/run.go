@@ -20,7 +20,6 @@ import (
 	"provision.internal/httpboot"
 	"provision.internal/images"
 	"provision.internal/images/embedded"
-	"provision.internal/nomad"
 	"provision.internal/store"
 	"provision.internal/tftp"
 	"provision.internal/upkeep"
@@ -85,6 +84,7 @@ type appliance struct {
 	enroll   *enroll.Reconciler
 	mirror   *mirror.Mirror // nil where images.repository is a folder
 	router   *rackRouter    // nil where there is none
+	cluster  *theCluster    // nil where the section nomad is all
 	upkeep   *upkeep.Manager
 	web      *web.Server
 }
@@ -102,7 +102,10 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := nomad.New(cfg.Nomad, part("nomad"))
+	if d.cluster, err = openCluster(cfg, st, authority, part("cluster")); err != nil {
+		return nil, err
+	}
+	cluster, err := d.cluster.connect(cfg.Nomad, part("nomad"))
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +117,7 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 			err = errors.Join(err, d.mirror.Close())
 		}
 	}()
-	plans := &plans{cfg: cfg, mirror: d.mirror, cluster: cluster}
+	plans := &plans{cfg: cfg, mirror: d.mirror, cluster: cluster, founder: d.cluster.members()}
 	d.loaders = cfg.Images.loaders()
 	if err := d.loaders.Check(boot.Loader(boot.BIOS), boot.Loader(boot.UEFIx64), boot.Loader(boot.UEFIarm64)); err != nil {
 		log.Warn("some machines will find no boot loader", "err", err)
@@ -155,6 +158,12 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	d.web = &web.Server{
 		Listener: ends.web, Hosts: st, History: st, Log: part("web"), Images: d.images, Status: d.status, Upkeep: d.upkeep,
 		Packages: packages, Roles: cfg.roleNames(), Known: cfg.known(), GrantTTL: cfg.Deadlines.Admitted,
+	}
+	if d.cluster != nil {
+		d.web.Cluster, d.enroll.Founded = d.cluster, d.cluster.founded
+		if d.cluster.zero != nil {
+			d.cluster.zero.cluster = cluster
+		}
 	}
 	if cfg.Router != nil {
 		if d.router, err = openRouter(cfg, part("router")); err != nil {
@@ -200,6 +209,12 @@ func (d *appliance) run(ctx context.Context) error {
 	part("web", d.web.Run)
 	part("notices", d.machines.run)
 	part("enroll", d.enroll.Run)
+	if d.cluster != nil {
+		part("cluster", d.cluster.Run)
+		if d.cluster.zero != nil {
+			part("node zero", d.cluster.zero.run)
+		}
+	}
 	part("upkeep", d.upkeep.Run)
 	part("images", d.kits.run)
 	if d.mirror != nil {

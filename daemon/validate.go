@@ -39,7 +39,7 @@ func (c Config) Validate() error {
 	}
 	c.validateNetboot(&fs)
 	c.validateHosts(&fs)
-	fs.take(c.Nomad.Validate("nomad"))
+	c.validateCluster(&fs)
 	c.validateConfiguration(&fs)
 	c.validateRouter(&fs)
 	c.Deadlines.validate(&fs)

@@ -26,6 +26,9 @@ const (
 	CodeUnfit       Code = "router-unfit"       // its version, or its device mode
 	CodeRolledBack  Code = "rolled-back"        // the router is as it was before
 	CodeOutcome     Code = "outcome-unknown"    // what the router is like now is not known
+
+	CodeNoCluster     Code = "cluster-unreachable" // no server answers, or they have no leader
+	CodeClusterDenied Code = "cluster-denied"      // it refuses the appliance's token
 )
 
 // Error is a refusal as the client gets it.
@@ -65,7 +68,7 @@ var codes = []refusal{
 }
 
 func codeOf(err error) (Code, int) {
-	all := slices.Concat(routerCodes, upkeepCodes, codes)
+	all := slices.Concat(routerCodes, upkeepCodes, clusterCodes, codes)
 	var coded *Error
 	if errors.As(err, &coded) {
 		for _, c := range all {

@@ -54,6 +54,7 @@ type Server struct {
 
 	Packages Packages      // nil where there is no mirror
 	Router   Router        // nil where none is configured
+	Cluster  Cluster       // nil where the section nomad is all
 	Ports    Ports         // of the router, nil with it
 	Roles    []string      // that a host may have
 	Known    []Known       // from the configuration
@@ -131,6 +132,11 @@ func (s *Server) Handler() http.Handler {
 	handle("POST "+pathRouterConfirm, s.settleRouter(Router.Confirm))
 	handle("POST "+pathRouterRollback, s.settleRouter(Router.Rollback))
 	s.routeRuns(handle)
+	handle("GET "+pathCluster, s.clusterStatus)
+	handle("POST "+pathClusterInit, s.initCluster)
+	handle("GET "+pathClusterPlan, s.planCluster)
+	handle("POST "+pathClusterApply, s.applyCluster)
+	handle("POST "+pathClusterSecret, s.clusterSecret)
 	handle("GET "+pathImages, func(w http.ResponseWriter, _ *http.Request) error { return answer(w, s.Images()) })
 	handle("GET "+pathStatus, s.status)
 	handle("GET "+pathVersion, func(w http.ResponseWriter, _ *http.Request) error { return answer(w, s.Status().Version) })

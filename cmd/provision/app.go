@@ -116,7 +116,7 @@ who may write to that socket is an operator.`,
 	root.AddCommand(
 		newServe(a), newCheck(a),
 		newEnroll(a), newHosts(a), newHost(a), newLogs(a), newWatch(a), newReinstall(a), newRetire(a),
-		newImages(a), newConfig(a), newRouter(a), newStatus(a), newVersion(a),
+		newImages(a), newConfig(a), newRouter(a), newCluster(a), newStatus(a), newVersion(a),
 	)
 	for _, group := range []*cobra.Group{
 		{ID: groupDaemon, Title: "The appliance:"},
@@ -151,6 +151,8 @@ Exit codes:
   11 the router's version or device mode does not allow it
   12 the router's change was rolled back
   13 it is not known what the router is like now
+  14 no Nomad server answers, or they have no leader
+  15 Nomad refuses the appliance's token
   130  interrupted (Ctrl-C); the host goes on
 {{end}}`
 

@@ -25,6 +25,8 @@ const (
 	exitUnfit       = 11
 	exitRolledBack  = 12
 	exitOutcome     = 13
+	exitNoCluster   = 14
+	exitDenied      = 15
 	exitInterrupted = 130 // as shells have it for SIGINT
 )
 
@@ -81,6 +83,10 @@ func exitCode(err error) int {
 			return exitRolledBack
 		case web.CodeOutcome:
 			return exitOutcome
+		case web.CodeNoCluster:
+			return exitNoCluster
+		case web.CodeClusterDenied:
+			return exitDenied
 		}
 	case errors.Is(err, web.ErrUnreachable):
 		return exitUnreachable

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -75,15 +71,10 @@ func (a *app) agreeToPlan(ctx context.Context, req web.PlanRouter) (string, erro
 		return "", nil
 	}
 	fmt.Fprint(a.err, "Change the router? It goes back by itself when a check fails. [y/N] ")
-	answer, err := bufio.NewReader(io.LimitReader(a.in, 1<<10)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err := a.agree(); err != nil {
 		return "", err
 	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return plan.Fingerprint(), nil
-	}
-	return "", usagef("not agreed to, nothing was changed; answer y, or give --yes")
+	return plan.Fingerprint(), nil
 }
 
 func newRouterConfirm(a *app) *cobra.Command {
