@@ -15,7 +15,7 @@ import (
 func newUpkeep(cfg Config, st *store.Store, cluster *nomad.Cluster, log *slog.Logger) (*upkeep.Manager, error) {
 	return upkeep.New(upkeep.Parts{
 		Store: st, Config: cfg.Config, Log: log,
-		Runner: &ansible.Runner{Nomad: cluster, Config: cfg.Config, Own: cfg.Nomad.Job != ""},
+		Runner: newRunner(cfg, cluster),
 		Targets: func() (all []upkeep.Target) {
 			for _, h := range st.Hosts() {
 				if h.State == host.Ready {
