@@ -11,7 +11,8 @@ func newConfig(a *app) *cobra.Command {
 		Short:   "Apply the hosts' configuration, and keep it applied",
 		Long: `Apply playbooks to hosts that are in the cluster, and keep them as a commit says: a schedule applies
 it again and again, and tells which hosts had drifted.`,
-		Example: `  provision config dispatch --all --check   # what would change?
+		Example: `  provision config publish ~/site           # the image of a Git revision, into the registry
+  provision config dispatch --all --check   # what would change?
   provision config dispatch --all           # apply the commit that was published last
   provision config status                   # who has which commit, and who has drifted
   provision config pause --for 2h           # hold the schedule`,
@@ -24,7 +25,7 @@ it again and again, and tells which hosts had drifted.`,
 		},
 	}
 	cmd.AddCommand(
-		newConfigDispatch(a), newConfigFollow(a), newConfigCancel(a), newConfigRuns(a), newConfigStatus(a),
+		newConfigPublish(a), newConfigHook(a), newConfigDispatch(a), newConfigFollow(a), newConfigCancel(a), newConfigRuns(a), newConfigStatus(a),
 		newConfigCommit(a), newConfigPause(a), newConfigResume(a),
 	)
 	return cmd

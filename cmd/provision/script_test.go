@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -41,8 +42,11 @@ func TestMain(m *testing.M) {
 //	void ARCH…                       a stand-in for Void's mirror; the configuration means it
 //	void-down                        every request to it fails from now on
 //	damage GLOB                      one bit of the first of these files changes
+//	registry                         a registry of images, at $REGISTRY
+//	registry-down                    nobody answers there any more
 func TestScripts(t *testing.T) {
 	var void *imagestest.Void
+	var images *httptest.Server
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -157,7 +161,9 @@ func TestScripts(t *testing.T) {
 					ts.Setenv("PROVISION_IMAGES_"+name, value)
 				}
 			},
-			"void-down": func(*testscript.TestScript, bool, []string) { void.Down(true) },
+			"registry":      func(ts *testscript.TestScript, _ bool, _ []string) { images = runRegistry(ts) },
+			"registry-down": func(*testscript.TestScript, bool, []string) { images.Close() },
+			"void-down":     func(*testscript.TestScript, bool, []string) { void.Down(true) },
 			"damage": func(ts *testscript.TestScript, _ bool, args []string) {
 				names, err := filepath.Glob(ts.MkAbs(args[0]))
 				ts.Check(err)

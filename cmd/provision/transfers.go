@@ -11,7 +11,8 @@ import (
 // transfers shows the person in front of it which file arrives: a bar on a
 // terminal, one line a file elsewhere.
 type transfers struct {
-	app *app
+	app  *app
+	verb string // what is done to the files
 
 	mu    sync.Mutex
 	live  *live // nil when not on a terminal
@@ -22,7 +23,7 @@ type transfers struct {
 }
 
 func newTransfers(a *app) *transfers {
-	t := &transfers{app: a}
+	t := &transfers{app: a, verb: "fetching"}
 	if a.err.terminal {
 		t.live = &live{out: a.err}
 	}
@@ -55,7 +56,7 @@ func (t *transfers) arrived(name string, done, of int64) {
 	if name != t.name {
 		t.name, t.began, t.start, t.drawn = name, now, done, time.Time{}
 		if t.live == nil {
-			line := "fetching " + clean(name)
+			line := t.verb + " " + clean(name)
 			if of >= 0 {
 				line += ", " + size(uint64(of))
 			}
