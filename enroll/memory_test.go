@@ -16,18 +16,19 @@ import (
 type memory struct {
 	deadlines map[host.State]time.Duration
 
-	mu     sync.Mutex
-	hosts  map[host.MAC]host.Host
-	lines  map[host.MAC][]string
-	steps  map[host.MAC][]host.State
-	mute   bool // changes signal nobody
-	broken error
-	watch  []chan struct{}
-	moved  *sync.Cond
+	mu      sync.Mutex
+	hosts   map[host.MAC]host.Host
+	lines   map[host.MAC][]string
+	noticed map[host.MAC]int
+	steps   map[host.MAC][]host.State
+	mute    bool // changes signal nobody
+	broken  error
+	watch   []chan struct{}
+	moved   *sync.Cond
 }
 
 func newMemory() *memory {
-	m := &memory{hosts: map[host.MAC]host.Host{}, lines: map[host.MAC][]string{}, steps: map[host.MAC][]host.State{}}
+	m := &memory{hosts: map[host.MAC]host.Host{}, lines: map[host.MAC][]string{}, noticed: map[host.MAC]int{}, steps: map[host.MAC][]host.State{}}
 	m.moved = sync.NewCond(&m.mu)
 	return m
 }
@@ -92,7 +93,15 @@ func (m *memory) Log(mac host.MAC, lines []string) error {
 	return nil
 }
 
-func (m *memory) Record(host.Event) error { return nil }
+func (m *memory) Record(e host.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e.Kind == host.KindNotice {
+		m.noticed[e.MAC]++
+		m.moved.Broadcast()
+	}
+	return nil
+}
 
 // What hangs on ports is tried with the real store.
 func (m *memory) Admissions() []host.Admission { return nil }

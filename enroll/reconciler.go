@@ -66,6 +66,10 @@ type Reconciler struct {
 	// boot file: a move would cut it off. It may be nil.
 	Loading func(host.MAC) bool
 
+	// LostAfter is how long the node of a Ready host may be away before the host is
+	// called lost; zero leaves that out.
+	LostAfter time.Duration
+
 	// Tick is how long a lost wake-up or a failed attempt costs; 5 s when zero.
 	Tick time.Duration
 	// Sweep is the time between looks at the ports while nobody is waited for. They
@@ -101,6 +105,12 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		ports = newMover(r)
 		g.Go(func() error {
 			ports.run(ctx)
+			return nil
+		})
+	}
+	if r.LostAfter > 0 {
+		g.Go(func() error {
+			r.watchLost(ctx)
 			return nil
 		})
 	}

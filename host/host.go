@@ -29,6 +29,7 @@ type Host struct {
 	Enrolment *Enrolment `json:"enrolment,omitempty"` // of the system installed last
 	Inventory *Inventory `json:"inventory,omitempty"` // as the agent last reported
 	Node      string     `json:"node,omitempty"`      // Nomad node ID
+	Lost      time.Time  `json:"lost,omitzero"`       // since when the node of a Ready host is away, when that is too long
 	Snapshot  string     `json:"snapshot,omitempty"`  // of the packages that it was installed from, or is being
 	ByHand    bool       `json:"by_hand,omitempty"`   // installed without the agent: only its operator can enrol it
 

@@ -74,6 +74,7 @@ func (h Host) Advance(to State, now time.Time) (Host, error) {
 	h.Deadline = time.Time{}
 	h.Progress = Progress{}
 	h.Failure = nil
+	h.Lost = time.Time{}
 	if to != Seen {
 		h.Held, h.Strayed = "", false
 	}

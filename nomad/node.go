@@ -91,6 +91,15 @@ func (c *Cluster) WaitNode(ctx context.Context, name string, drivers ...string) 
 	return c.awaitNode(ctx, name, func(n Node) string { return n.obstacle(drivers) })
 }
 
+// Alive reports whether a node called name is in the cluster and not down. known is
+// false while the cluster does not answer.
+func (c *Cluster) Alive(name string) (alive, known bool) {
+	c.view.mu.Lock()
+	defer c.view.mu.Unlock()
+	n, ok := c.view.named(name)
+	return ok && n.Status != api.NodeStatusDown, c.view.listed && c.view.trouble == nil
+}
+
 // WaitMember returns when the node called name is ready, eligible and out of
 // quarantine.
 func (c *Cluster) WaitMember(ctx context.Context, name string) (Node, error) {

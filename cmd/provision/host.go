@@ -70,6 +70,9 @@ func detailsText(d details, now time.Time, p paint) string {
 	if h.Failure != nil {
 		fmt.Fprintf(&b, "%s\n", p.red(clean(fmt.Sprintf("failed while %s: %s", h.Failure.In, h.Failure.Reason))))
 	}
+	if !h.Lost.IsZero() {
+		fmt.Fprintf(&b, "%s\n", p.yellow("lost: its Nomad node is away since "+h.Lost.Local().Format("2006-01-02 15:04")))
+	}
 	if h.Held != "" {
 		fmt.Fprintf(&b, "%s\n", p.yellow(clean("held: "+h.Held)))
 	}

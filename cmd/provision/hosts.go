@@ -172,6 +172,8 @@ func note(h host.Host) string {
 		return fmt.Sprintf("while %s: %s", h.Failure.In, h.Failure.Reason)
 	case h.Held != "":
 		return "held: " + h.Held
+	case !h.Lost.IsZero():
+		return "lost: its Nomad node is away since " + h.Lost.Local().Format("2006-01-02 15:04")
 	case h.Progress != (host.Progress{}):
 		return progressText(h.Progress)
 	case h.State == host.Seen:
