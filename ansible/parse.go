@@ -17,6 +17,9 @@ import (
 // document's beginning.
 const maxTries = 100
 
+// errCut: there is the beginning of a document.
+var errCut = fmt.Errorf("%w: it was cut off", ErrNoRecap)
+
 // Parse reads the standard output of one run of ansible-playbook with the
 // callback plugin ansible.posix.json. Lines before the document and after it
 // are other plugins' and are passed over. It holds no more than one task's
@@ -44,7 +47,7 @@ func Parse(r io.Reader) (Recap, error) {
 		case err == nil && d.hosts != nil:
 			return d.recap(), nil
 		case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-			return Recap{}, fmt.Errorf("%w: it was cut off", ErrNoRecap)
+			return Recap{}, errCut
 		}
 		// Something else that begins with a brace: go on behind what was read of it.
 		in = bufio.NewReader(io.MultiReader(d.json.Buffered(), in))

@@ -115,14 +115,18 @@ func (r *Runner) one(ctx context.Context, t Target, run Run, i int, playbook str
 	o := Outcome{
 		Playbook: playbook, Job: result.JobID, Began: result.Began, Ended: result.Ended, Recap: seen.recap, Page: r.Config.page(result.JobID),
 	}
-	o.Log = logOf(o.Recap, result.Logs)
+	logs := result.Logs
+	if playbook != "" && seen.err != ErrNoRecap {
+		logs = withoutStdout(logs)
+	}
+	o.Log = logOf(o.Recap, logs)
 	why := ""
 	switch {
 	case o.Recap != nil && o.Recap.Totals().Bad():
 		// Of a job that left one to itself, whatever its exit code says.
 		why = o.Recap.failure()
 	case err != nil:
-		why = unexplained(err, playbook, seen.err, result.Logs)
+		why = unexplained(err, playbook, seen.err, logs)
 	case playbook != "" && o.Recap == nil:
 		o.Log = append(o.Log, "its exit code says that it has succeeded; what it changed is not known: "+seen.why(result.Unread))
 	}

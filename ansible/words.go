@@ -3,6 +3,7 @@ package ansible
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"provision.internal/nomad"
@@ -33,7 +34,7 @@ func unexplained(err error, playbook string, output error, logs []nomad.Log) str
 	switch {
 	case playbook != "" && strings.Contains(told, playbook+" could not be found"):
 		return "there is no such playbook in this commit: " + told
-	case strings.Contains(told, "does not match any hosts"), strings.Contains(told, "leave no host to target"):
+	case strings.Contains(told, "does not match any hosts"), strings.Contains(told, "no hosts to target"), strings.Contains(told, "no host to target"):
 		return "the inventory does not have this host under its node name: " + told
 	case told != "":
 		return why + ": " + told
@@ -60,14 +61,16 @@ func ansibleError(logs []nomad.Log) (found string) {
 	return found
 }
 
-// logOf is what is kept of a run's output for a person. A recap stands for the
-// standard output that it was read from: there, differences show what is in
-// files.
+// withoutStdout leaves out what may be a document of Ansible's: there,
+// differences show what is in files.
+func withoutStdout(logs []nomad.Log) []nomad.Log {
+	return slices.DeleteFunc(slices.Clone(logs), func(l nomad.Log) bool { return l.Stream == "stdout" })
+}
+
+// logOf is what is kept of a run's output for a person. The recap stands for the
+// output that it was read from.
 func logOf(r *Recap, logs []nomad.Log) (lines []string) {
 	for _, l := range logs {
-		if r != nil && l.Stream == "stdout" {
-			continue
-		}
 		for _, line := range l.Lines {
 			lines = append(lines, l.Task+" "+l.Stream+": "+line)
 		}

@@ -35,7 +35,7 @@ type Job struct {
 	// Progress, when set, hears what is going on, in words for a person.
 	Progress func(text string)
 	// Output, when set, reads what a task has written to its standard output, from
-	// the start, once the run has ended by itself. It is called for each task, and
+	// the start, once the run has succeeded or failed by itself. It is called for each task, and
 	// again when the connection broke. ErrOutput is what it reads when that is too
 	// large.
 	Output func(task string, stdout io.Reader)
@@ -97,7 +97,7 @@ func (c *Cluster) RunJob(ctx context.Context, j Job) (Result, error) {
 	}
 	result.Began, result.Ended = span(v.allocs)
 	result.Logs = c.logs(ctx, v.allocs)
-	if v.ended && j.Output != nil {
+	if v.done && j.Output != nil {
 		result.Unread = c.output(ctx, v.allocs, j.Output)
 	}
 	if v.failure == "" {
