@@ -137,14 +137,14 @@ func rootfs(open tarball.Opener, platform v1.Platform) (v1.Image, error) {
 		return nil, err
 	}
 	image, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
-		OS: platform.OS, Architecture: platform.Architecture, Variant: platform.Variant,
+		OS: platform.OS, Architecture: platform.Architecture, Variant: platform.Variant, Created: v1.Time{Time: epoch},
 		RootFS: v1.RootFS{Type: "layers"},
 		Config: v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return mutate.Append(image, mutate.Addendum{Layer: layer, History: v1.History{CreatedBy: "root file system"}})
+	return mutate.Append(image, mutate.Addendum{Layer: layer, History: v1.History{Created: v1.Time{Time: epoch}, CreatedBy: "root file system"}})
 }
 
 // kind is what a tarball holds.

@@ -136,6 +136,9 @@ func TestBases(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if config.History[0].Created.Year() != 1970 && tt.layers == 2 {
+				t.Errorf("the base was made at %s, want the epoch: nobody knows when", config.History[0].Created)
+			}
 			if got := platformText(config.Platform()); got != "linux/amd64" {
 				t.Errorf("the image is for %s, want linux/amd64", got)
 			}

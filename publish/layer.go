@@ -24,7 +24,7 @@ const maxLayer = 256 << 20
 
 // epoch is when every file of a layer was changed: Git keeps no times, and those
 // of a checkout would make each image another one.
-var epoch = time.Unix(0, 0)
+var epoch = time.Unix(0, 0).UTC()
 
 // files is a revision as a layer.
 type files struct {
