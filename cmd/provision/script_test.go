@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"provision.internal/cluster"
 	"provision.internal/host"
 	"provision.internal/images/embedded"
 	"provision.internal/images/imagestest"
@@ -41,6 +42,9 @@ func TestMain(m *testing.M) {
 //	wait-for NAME STATE              until an operator's command had that effect
 //	void ARCH…                       a stand-in for Void's mirror; the configuration means it
 //	void-down                        every request to it fails from now on
+//	cluster-founded                  the servers have elected a leader
+//	cluster-trouble REASON           the servers do not answer
+//	recorded TEXT                    an event says so
 //	damage GLOB                      one bit of the first of these files changes
 //	registry                         a registry of images, at $REGISTRY
 //	registry-down                    nobody answers there any more
@@ -164,6 +168,26 @@ func TestScripts(t *testing.T) {
 			"registry":      func(ts *testscript.TestScript, _ bool, _ []string) { images = runRegistry(ts) },
 			"registry-down": func(*testscript.TestScript, bool, []string) { images.Close() },
 			"void-down":     func(*testscript.TestScript, bool, []string) { void.Down(true) },
+			"cluster-founded": func(ts *testscript.TestScript, _ bool, _ []string) {
+				c := daemonOf(ts).cluster
+				for !c.asked() {
+					time.Sleep(time.Millisecond) // the command that asks runs beside the script
+				}
+				c.found()
+			},
+			"cluster-trouble": func(ts *testscript.TestScript, _ bool, args []string) {
+				daemonOf(ts).cluster.change(func(st *cluster.Status) { st.Trouble = strings.Join(args, " ") })
+			},
+			"recorded": func(ts *testscript.TestScript, _ bool, args []string) {
+				events, err := daemonOf(ts).store.Events(host.MAC{}, 0, 1000)
+				ts.Check(err)
+				for _, e := range events {
+					if strings.Contains(e.Cause, strings.Join(args, " ")) {
+						return
+					}
+				}
+				ts.Fatalf("no event says so")
+			},
 			"damage": func(ts *testscript.TestScript, _ bool, args []string) {
 				names, err := filepath.Glob(ts.MkAbs(args[0]))
 				ts.Check(err)
@@ -186,9 +210,10 @@ func TestScripts(t *testing.T) {
 
 // testDaemon is the part of the daemon that the command line talks to.
 type testDaemon struct {
-	store  *store.Store
-	socket string
-	stop   func()
+	store   *store.Store
+	socket  string
+	cluster *scriptCluster
+	stop    func()
 }
 
 func startDaemon(dir string) (*testDaemon, error) {
@@ -196,7 +221,7 @@ func startDaemon(dir string) (*testDaemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &testDaemon{store: st, socket: filepath.Join(dir, ".socket")}
+	d := &testDaemon{store: st, socket: filepath.Join(dir, ".socket"), cluster: newScriptCluster(st)}
 	l, err := web.Listen(d.socket)
 	if err != nil {
 		return nil, err
@@ -206,7 +231,7 @@ func startDaemon(dir string) (*testDaemon, error) {
 		return nil, err
 	}
 	srv := &web.Server{
-		Listener: l, Hosts: st, History: st, Log: slog.New(slog.DiscardHandler), Upkeep: keep,
+		Listener: l, Hosts: st, History: st, Log: slog.New(slog.DiscardHandler), Upkeep: keep, Cluster: d.cluster,
 		Roles: []string{"storage", "worker"}, Packages: &shelf{}, Ports: ports{},
 		Known: []web.Known{{Name: "core", MAC: host.MAC{0x52, 0x54, 0, 0, 0, 9}, Role: "storage", Disk: "COREDISK"}},
 		Images: func() []web.Image {
