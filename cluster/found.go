@@ -13,18 +13,23 @@ import (
 	"provision.internal/nomad"
 )
 
-// retry is the pause before the founding is tried again. A leaderless server
-// takes as long to say so.
-const retry = 5 * time.Second
+// How long to wait before the founding is tried again. A leaderless server takes
+// as long as retry to say so. What is missing once hosts are let in is for the
+// operator to correct, and need not be tried as often.
+const (
+	retry      = 5 * time.Second
+	retryLater = time.Minute
+)
 
 // Run founds the cluster once it is asked for, however long that takes, and
-// looks at each start whether it is still ours. It returns nil when ctx ends.
+// looks at each start whether it is still ours. It returns nil when it is done,
+// or ctx ends.
 func (f *Founder) Run(ctx context.Context) error {
 	if !f.site.Config.Founds() {
 		return nil
 	}
 	for {
-		pause := time.Hour // for Ask, or Wake
+		var again <-chan time.Time // never: Ask wakes
 		if f.Asked() {
 			err := f.found(ctx)
 			if ctx.Err() != nil {
@@ -34,19 +39,21 @@ func (f *Founder) Run(ctx context.Context) error {
 				f.wait("")
 				return nil
 			}
-			f.wait(err.Error())
-			f.site.Log.WarnContext(ctx, "the cluster is not founded yet", "err", err)
-			pause = retry
+			if f.wait(err.Error()) {
+				f.site.Log.WarnContext(ctx, "the cluster is not as declared yet", "err", err)
+			}
+			pause := retry
+			if f.Founded() {
+				pause = retryLater
+			}
+			again = time.After(pause)
 		}
-		t := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-			t.Stop()
 			return nil
 		case <-f.wake:
-		case <-t.C:
+		case <-again:
 		}
-		t.Stop()
 	}
 }
 
@@ -54,11 +61,9 @@ func (f *Founder) Run(ctx context.Context) error {
 func (f *Founder) found(ctx context.Context) error {
 	f.apply.Lock()
 	defer f.apply.Unlock()
-	f.wait("the servers have elected no leader yet")
 	if err := f.leader(ctx); err != nil {
 		return err
 	}
-	f.wait("the cluster's ACLs are made")
 	if err := f.bootstrap(ctx); err != nil {
 		return err
 	}
@@ -97,13 +102,17 @@ func (f *Founder) found(ctx context.Context) error {
 // leader returns nil when the servers have one.
 func (f *Founder) leader(ctx context.Context) error {
 	var leader string
-	return nomad.Call(ctx, "ask the servers for their leader", func(ctx context.Context) error {
+	err := nomad.Call(ctx, "ask for it", func(ctx context.Context) error {
 		_, err := f.open.Raw().Query("/v1/status/leader", &leader, query(ctx))
 		if err == nil && leader == "" {
-			return errors.New("there is none yet")
+			return errors.New("they know of none")
 		}
 		return err
 	})
+	if err != nil {
+		return fmt.Errorf("the servers have no leader yet: %w", err)
+	}
+	return nil
 }
 
 // bootstrap makes the ACLs with our own secret, unless it is known there already.

@@ -265,13 +265,16 @@ func (f *Founder) tell() {
 	f.changed = make(chan struct{})
 }
 
-func (f *Founder) wait(text string) {
+// wait notes what is waited for, and reports whether that is new.
+func (f *Founder) wait(text string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.waits != text {
-		f.waits = text
-		f.tell()
+	if f.waits == text {
+		return false
 	}
+	f.waits = text
+	f.tell()
+	return true
 }
 
 // Ask is the operator's word that the cluster be founded. It makes and seals
@@ -300,6 +303,9 @@ func (f *Founder) Ask(_ context.Context, by string) error {
 		return nil
 	}
 	err := f.remember(func(r *record) { r.ID, r.Asked, r.By = newUUID(), f.site.now(), by })
-	f.Wake()
+	if err == nil {
+		f.wait("the servers have no leader yet")
+		f.Wake()
+	}
 	return err
 }

@@ -159,6 +159,13 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
+// canceled is a context that has ended.
+func canceled(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}
+
 // tokens lists the appliance's tokens in the cluster.
 func tokens(t *testing.T, f *Founder) (names []string) {
 	t.Helper()
@@ -198,6 +205,9 @@ func TestFounding(t *testing.T) {
 	ctx, cancel := context.WithCancel(within(t))
 	ran := make(chan error, 1)
 	go func() { ran <- f.Run(ctx) }()
+	if err := f.Run(canceled(t)); err != nil {
+		t.Errorf("Run of what nobody asked for: %v, want nil at the end of its context", err)
+	}
 	changed := f.Changed()
 	if err := f.Ask(ctx, "operator"); err != nil {
 		t.Fatal(err)

@@ -33,6 +33,9 @@ func (f *Founder) ServerFiles(name string) ([]nomad.File, error) {
 	if !f.Asked() {
 		return nil, ErrNotAsked
 	}
+	if err := nomad.Literal(s.Name, f.site.region(), s.Datacenter, f.site.Nomad.Datacenter, s.Certificate, s.Key); err != nil {
+		return nil, fmt.Errorf("server configuration of %s: %w", name, err)
+	}
 	gossip, err := f.unseal(gossipSecret)
 	if err != nil {
 		return nil, err

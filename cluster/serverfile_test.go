@@ -68,6 +68,10 @@ func TestServerFiles(t *testing.T) {
 	if _, err := f.ServerFiles("node7"); err == nil {
 		t.Error("a host that is no server got a server's files")
 	}
+	f.site.Nomad.Region = "${oops}"
+	if _, err := f.ServerFiles("node1"); err == nil {
+		t.Error("a region that begins an interpolation came into a server's configuration")
+	}
 	if dns, _ := f.Names("node7"); dns != nil {
 		t.Errorf("a host that is no server may have a certificate for %q", dns)
 	}

@@ -126,13 +126,18 @@ func (c Config) ClientConfig(h Client) ([]File, error) {
 	return files, nil
 }
 
-// literal refuses values that Nomad's agent, which reads an older HCL than the
-// one written here, would not take as they are.
+// literal is Literal of all that comes into a client's configuration.
 func literal(h Client, c Config) error {
 	values := append([]string{h.Name, h.Datacenter, h.Pool, h.Certificate, h.Key, c.Region, c.Datacenter, c.Pool, c.Quarantine}, c.Servers...)
 	for k, v := range h.Meta {
 		values = append(values, k, v)
 	}
+	return Literal(values...)
+}
+
+// Literal refuses values that Nomad's agent, which reads an older HCL than the
+// one written here, would not take as they are.
+func Literal(values ...string) error {
 	for _, v := range values {
 		if strings.Contains(v, "${") || strings.Contains(v, "%{") || !utf8.ValidString(v) ||
 			strings.ContainsFunc(v, unicode.IsControl) {
