@@ -65,15 +65,18 @@ var clusterCodes = []refusal{
 	{cluster.ErrStale, CodeConflict, http.StatusConflict},
 	{cluster.ErrForeign, CodeConflict, http.StatusConflict},
 	{nomad.ErrDenied, CodeClusterDenied, http.StatusBadGateway},
+	{errAway, CodeNoCluster, http.StatusBadGateway},
 }
 
-// clusterTrouble marks what nobody here is to blame for: the servers did not
-// answer as they should.
+// errAway marks what the servers did not answer, or not as they should.
+var errAway = errors.New("the cluster does not answer")
+
+// clusterTrouble marks an error that nobody here is to blame for.
 func clusterTrouble(err error) error {
 	if code, _ := codeOf(err); err == nil || code != CodeInternal || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &Error{Code: CodeNoCluster, Message: err.Error()}
+	return fmt.Errorf("%w: %w", errAway, err)
 }
 
 func (s *Server) cluster() (Cluster, error) {
