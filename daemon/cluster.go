@@ -49,6 +49,11 @@ func openCluster(cfg Config, st *store.Store, own cluster.Authority, log *slog.L
 			return nil, fmt.Errorf("cluster.authority: %w", err)
 		}
 	}
+	if site.Config.Founds() {
+		if site.Job, err = cfg.Config.Parameterized(); err != nil {
+			return nil, err
+		}
+	}
 	founder, err := cluster.Open(site)
 	if err != nil {
 		return nil, err
