@@ -95,7 +95,7 @@ func relay(w *tar.Writer, from io.Reader, root string) (names []string, err erro
 			break
 		}
 		last = ""
-		out := tar.Header{Typeflag: h.Typeflag, Name: path.Join(root, h.Name)[1:], Mode: 0o644, ModTime: epoch}
+		out := tar.Header{Typeflag: h.Typeflag, Name: path.Join(root, path.Clean("/"+h.Name))[1:], Mode: 0o644, ModTime: epoch}
 		switch h.Typeflag {
 		case tar.TypeDir:
 			out.Name, out.Mode, last = out.Name+"/", 0o755, h.Name
