@@ -140,7 +140,7 @@ func (m *Manager) queueUp() {
 	for _, l := range m.waiting {
 		for _, r := range l.rows {
 			if r.Result == host.ResultRunning {
-				r.turn = m.turns.join(r.Host, l.run.ID)
+				r.turn = m.turns.join(r.Host, "run "+l.run.ID)
 			}
 		}
 	}
@@ -157,7 +157,7 @@ func (m *Manager) queue(l *live) {
 	}
 	for _, r := range l.rows {
 		if r.turn == nil && !r.Result.Final() {
-			r.turn = m.turns.join(r.Host, l.run.ID)
+			r.turn = m.turns.join(r.Host, "run "+l.run.ID)
 		}
 	}
 }

@@ -15,8 +15,9 @@ type turns struct {
 
 // turn is a place in a host's queue.
 type turn struct {
-	host, holder string
-	come         chan struct{} // closed when it is this one's
+	host   string
+	holder string        // for a person
+	come   chan struct{} // closed when it is this one's
 }
 
 // join takes the last place of a host's queue.
@@ -48,8 +49,8 @@ func (t *turns) add(host, holder string) *turn {
 	return one
 }
 
-// wait returns when it is one's turn, or with the reason why ctx has ended. Who has it
-// meanwhile is told of.
+// wait returns when it is one's turn, or with the reason why ctx has ended. When
+// somebody else has the host, holder is told who.
 func (t *turns) wait(ctx context.Context, one *turn, holder func(string)) error {
 	t.mu.Lock()
 	first := t.queues[one.host][0]
