@@ -101,6 +101,7 @@ func detailsText(d details, now time.Time, p paint) string {
 		pair("seen", "first "+h.FirstSeen.Local().Format(time.DateTime)+", last "+h.LastSeen.Local().Format(time.DateTime))
 	}
 	inventory(h.Inventory, pair)
+	b.WriteString(configurationText(h.Configuration, now, p))
 	if len(d.States) > 0 {
 		b.WriteString("\n")
 		for _, c := range d.States {
