@@ -182,12 +182,20 @@ func (t *theCluster) Reveal(by string) (string, error) {
 	return token, t.store.Record(host.Event{Kind: host.KindNotice, Actor: by, Cause: "the cluster's management token was shown"})
 }
 
+// Waits is why the control node is not set up, or what the founding waits for.
+func (t *theCluster) Waits() string {
+	if t.zero != nil {
+		if waits := t.zero.waits(); waits != "" {
+			return waits
+		}
+	}
+	return t.Founder.Waits()
+}
+
 // Status is the founder's, with what node zero waits for.
 func (t *theCluster) Status(ctx context.Context) (cluster.Status, error) {
 	st, err := t.Founder.Status(ctx)
-	if t.zero != nil && st.Waits == "" {
-		st.Waits = t.zero.waits()
-	}
+	st.Waits = t.Waits()
 	return st, err
 }
 
