@@ -130,7 +130,11 @@ func (f *Founder) Apply(ctx context.Context, p Plan) error {
 
 func (f *Founder) plan(ctx context.Context) (p Plan, err error) {
 	for _, part := range []func(context.Context, *Plan) error{f.planPolicies, f.planPools, f.planJob} {
-		if err := part(ctx, &p); err != nil {
+		err := part(ctx, &p)
+		if errors.Is(err, nomad.ErrDenied) {
+			err = fmt.Errorf("%w (%w)", errNoManagement, err)
+		}
+		if err != nil {
 			return Plan{}, err
 		}
 	}

@@ -134,11 +134,17 @@ func (f *Founder) bootstrap(ctx context.Context) error {
 	})
 }
 
+// errNoManagement: the cluster is ours, and the key to its policies is gone.
+var errNoManagement = errors.New("the management token is refused: it was deleted there; make another (nomad acl token create -type=management) and name its file in cluster.management_token_file")
+
 // bootstrapped reports whether the ACLs that are there are ours: an answer that
 // was lost, or an earlier start.
 func (f *Founder) bootstrapped(ctx context.Context) error {
 	self, _, err := f.manage.ACLTokens().Self(query(ctx))
 	if code, _ := nomad.Answer(err); code == 403 || code == 404 {
+		if _, _, err := f.mine.ACLTokens().Self(query(ctx)); err == nil {
+			return errNoManagement
+		}
 		return fmt.Errorf("the ACLs of the cluster: %w: somebody else has bootstrapped them; to use that cluster, leave cluster.servers out and name it in the section nomad with a token, or give a management token in cluster.management_token_file", ErrForeign)
 	}
 	if err == nil && self.Type != "management" {

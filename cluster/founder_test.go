@@ -190,6 +190,7 @@ func declared() Config {
 }
 
 func TestFounding(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, declared())
 	r.site.Job = paramJob
 	f := r.open(t)
@@ -267,6 +268,7 @@ func (r *rig) noSecrets(t *testing.T, f *Founder) {
 // The power goes before each secret is sealed, and the answer to each call gets
 // lost: a repeat ends in the same cluster with the same secret and one token.
 func TestFoundingCutAnywhere(t *testing.T) {
+	t.Parallel()
 	for left := range 12 {
 		t.Run(fmt.Sprintf("after %d seals", left), func(t *testing.T) {
 			r := newRig(t, Config{})
@@ -288,6 +290,7 @@ func TestFoundingCutAnywhere(t *testing.T) {
 }
 
 func TestFoundingAnswersLost(t *testing.T) {
+	t.Parallel()
 	// The writes of a founding: bootstrap, policy, token; and what comes after it.
 	for lost := range 12 {
 		t.Run(fmt.Sprintf("call %d", lost), func(t *testing.T) {
@@ -355,6 +358,7 @@ func (r *rig) completes(t *testing.T, secret string) {
 }
 
 func TestFoundingOfSomebodyElses(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	f := r.open(t)
 	if _, _, err := f.open.ACLTokens().Bootstrap(write(within(t))); err != nil {
@@ -373,6 +377,7 @@ func TestFoundingOfSomebodyElses(t *testing.T) {
 }
 
 func TestFoundingWaitsForALeader(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	r.sim.Depose()
 	f := r.open(t)
@@ -390,6 +395,7 @@ func TestFoundingWaitsForALeader(t *testing.T) {
 }
 
 func TestFoundingAtAnotherAuthority(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	r.site.Authority = testAuthority(t)
 	f := r.open(t)
@@ -403,6 +409,7 @@ func TestFoundingAtAnotherAuthority(t *testing.T) {
 
 // A declared policy that Nomad refuses holds no host up.
 func TestFoundingWithARefusedPolicy(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{Policies: []Policy{{Name: "wrong", Rules: `namespace "*" { policy = "everything" }`}}})
 	f := r.open(t)
 	if err := f.Ask(within(t), "operator"); err != nil {
@@ -434,6 +441,7 @@ func upsert(t *testing.T, f *Founder, p *api.ACLPolicy) {
 }
 
 func TestPlanHoldsWhatWasDeclared(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, declared())
 	r.site.Job = paramJob
 	f := r.open(t)
@@ -498,5 +506,44 @@ func TestPlanHoldsWhatWasDeclared(t *testing.T) {
 	}
 	if p, err = f.Plan(within(t)); err != nil || !p.Empty() || !slices.Equal(p.Foreign, []string{"policy/theirs"}) {
 		t.Errorf("after it was applied: %s %v", p.Text(false), err)
+	}
+}
+
+// Tokens that an operator deletes: the appliance's is made again, the management
+// token is asked for, and neither makes the cluster somebody else's.
+func TestTokensThatWereDeleted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	f := r.open(t)
+	if err := errors.Join(f.Ask(within(t), "operator"), f.found(within(t))); err != nil {
+		t.Fatal(err)
+	}
+	all, _, err := f.manage.ACLTokens().List(query(within(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove := func(kind string) {
+		for _, s := range all {
+			if s.Type == kind {
+				if _, err := f.manage.ACLTokens().Delete(s.AccessorID, write(within(t))); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	old, _ := f.Token()
+	remove("client")
+	r.completes(t, "")
+	if now, err := f.Token(); err != nil || now == old {
+		t.Errorf("the token that was deleted was not replaced: %v", err)
+	}
+	remove("management")
+	for what, err := range map[string]error{
+		"founding again": f.found(within(t)),
+		"a plan":         func() error { _, err := f.Plan(within(t)); return err }(),
+	} {
+		if err == nil || errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "cluster.management_token_file") {
+			t.Errorf("%s: %v, want the key to set", what, err)
+		}
 	}
 }
