@@ -76,7 +76,7 @@ func (a Access) Client(region, namespace string) (*api.Client, error) {
 	base.Proxy = nil // the servers are in the rack
 	base.MaxIdleConnsPerHost = requests
 	base.DialContext = (&net.Dialer{Timeout: dialTime, KeepAlive: dialTime}).DialContext
-	base.TLSClientConfig = a.TLS
+	base.TLSClientConfig = a.TLS.Clone() // a transport completes its own
 	t.next = base
 	c, err := api.NewClient(&api.Config{
 		Address: a.Addresses[0], Region: region, Namespace: namespace, HttpClient: &http.Client{Transport: t},
