@@ -76,7 +76,7 @@ func Check(ctx context.Context, cfg Config, found func(Finding)) {
 		found(f)
 	}
 	checkImages(ctx, cfg, running, found)
-	found(checkNomad(ctx, cfg.Nomad))
+	found(checkCluster(ctx, cfg, running))
 	if cfg.Router != nil {
 		found(checkRouter(ctx, cfg))
 	}
