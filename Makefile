@@ -26,8 +26,8 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: deps build ## the main job, end to end, in a virtual rack
-	$(ROOT) bin/lab demo
+demo: deps build ## the main job, end to end, in a virtual rack; RACK=3: three machines become a cluster
+	$(ROOT) bin/lab demo $(if $(RACK),--machines $(RACK))
 
 .PHONY: test
 test: deps build lint ## everything: linters, unit tests under the race detector, end-to-end runs
@@ -41,7 +41,7 @@ e2e: deps build ## the end-to-end runs alone: real firmware in virtual machines
 .PHONY: check-real
 check-real: ## NOMAD_BIN=FILE or ROS_ADDR=HOST (ROS_USER, ROS_PASSWORD): the contract tests on the real thing, nothing skipped
 	@test -x "$(NOMAD_BIN)" -o -n "$(ROS_ADDR)" || { echo "usage: NOMAD_BIN=FILE make check-real, or ROS_ADDR=HOST ROS_USER=NAME ROS_PASSWORD=… make check-real"; exit 1; }
-	@out=$$(NOMAD_BIN="$(realpath $(NOMAD_BIN))" go test $(AS_ROOT) -count=1 -v -run Contract $(if $(NOMAD_BIN),./nomad/...) $(if $(ROS_ADDR),./router/routertest) 2>&1); code=$$?; echo "$$out"; \
+	@out=$$(NOMAD_BIN="$(realpath $(NOMAD_BIN))" go test $(AS_ROOT) -count=1 -v -run Contract $(if $(NOMAD_BIN),./nomad/... ./cluster ./upkeep) $(if $(ROS_ADDR),./router/routertest) 2>&1); code=$$?; echo "$$out"; \
 	if grep -q -- '--- SKIP' <<<"$$out"; then echo "something was skipped"; exit 1; fi; exit $$code
 
 .PHONY: lint

@@ -52,8 +52,9 @@ func (r *Rack) Socket() string { return r.socket("provision.sock") }
 func (r *Rack) Client() *web.Client { return &web.Client{Socket: r.Socket()} }
 
 // Serve makes the rack with its inputs, and starts Nomad and the appliance in it.
-// Where the configuration has a router, that is racked too, and taken over by the
-// appliance; progress gets what the command shows.
+// Where the configuration founds a cluster, Nomad is on its machines alone. Where it
+// has a router, that is racked too, and taken over by the appliance; progress gets
+// what the command shows.
 func (r *Rack) Serve(ctx context.Context, p Programs, config string, progress io.Writer) error {
 	if os.Geteuid() != 0 {
 		return ErrNotRoot
@@ -65,24 +66,26 @@ func (r *Rack) Serve(ctx context.Context, p Programs, config string, progress io
 	if err := r.Up(ctx); err != nil {
 		return err
 	}
-	if err := r.StartNomad(ctx, p); err != nil {
+	has, err := readSections(config)
+	if err != nil {
 		return err
+	}
+	if !has.founds() {
+		if err := r.StartNomad(ctx, p); err != nil {
+			return err
+		}
 	}
 	if r.WithUpstream {
 		if err := r.StartUpstream(ctx, p, in); err != nil {
 			return err
 		}
 	}
-	routed, err := hasRouter(config)
-	if err != nil {
-		return err
-	}
-	if routed {
+	if has.routes() {
 		if err := r.StartRouter(ctx, p, config); err != nil {
 			return err
 		}
 	}
-	if err := r.StartAppliance(ctx, p, in, config); err != nil || !routed {
+	if err := r.StartAppliance(ctx, p, in, config); err != nil || !has.routes() {
 		return err
 	}
 	return r.TakeRouterOver(ctx, p, progress)

@@ -23,16 +23,20 @@ type Demo struct {
 // Run goes the whole way and takes the rack down again, however it ends. After
 // a failure the rack's folder stays, and Run prints where its logs are.
 func (d Demo) Run(ctx context.Context) error {
-	r := d.Rack
+	return d.Rack.demonstrate(ctx, d.Progress, []string{d.Machine.Name}, d.run)
+}
+
+// demonstrate runs a demonstration in a fresh rack, and takes that down again.
+func (r *Rack) demonstrate(ctx context.Context, progress io.Writer, machines []string, run func(context.Context) error) error {
 	if err := r.Down(ctx, true); err != nil { // of a run that was killed
 		return err
 	}
-	err := d.run(ctx)
+	err := run(ctx)
 	if err != nil {
-		d.explain()
+		r.explain(progress, machines)
 	}
 	if downErr := r.Down(context.WithoutCancel(ctx), err == nil); downErr != nil {
-		fmt.Fprintln(d.Progress, "take the rack down:", downErr)
+		fmt.Fprintln(progress, "take the rack down:", downErr)
 	}
 	return err
 }
@@ -105,17 +109,18 @@ func (j *Journey) PrintFloor(out io.Writer, f Floor, h Hello) error {
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }
 
 // explain tells where to look after a failure.
-func (d Demo) explain() {
-	r := d.Rack
-	fmt.Fprintf(d.Progress, "\nthe logs are in %s:\n", r.Dir)
+func (r *Rack) explain(progress io.Writer, machines []string) {
+	fmt.Fprintf(progress, "\nthe logs are in %s:\n", r.Dir)
 	for _, name := range []string{ProcessAppliance, ProcessNomad, ProcessRouter} {
 		if exists(r.LogFile(name)) {
-			fmt.Fprintf(d.Progress, "  %s\n", r.LogFile(name))
+			fmt.Fprintf(progress, "  %s\n", r.LogFile(name))
 		}
 	}
-	lines, err := LastLines(r.ConsoleLog(d.Machine.Name), 20)
-	if err != nil {
-		return // the machine was never on
+	for _, name := range machines {
+		lines, err := LastLines(r.ConsoleLog(name), 20)
+		if err != nil {
+			continue // the machine was never on
+		}
+		fmt.Fprintf(progress, "  %s, which ends:\n%s", r.ConsoleLog(name), joinLines(lines))
 	}
-	fmt.Fprintf(d.Progress, "  %s, which ends:\n%s", r.ConsoleLog(d.Machine.Name), joinLines(lines))
 }

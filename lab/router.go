@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"provision.internal/router/routertest"
 )
 
@@ -76,20 +74,6 @@ func (r *Rack) StartRouter(ctx context.Context, p Programs, config string) error
 func (r *Rack) TakeRouterOver(ctx context.Context, p Programs, progress io.Writer) error {
 	// Nobody else is on the rack's wires.
 	return r.Provision(ctx, p, progress, progress, "router", "bootstrap", "--trust")
-}
-
-// hasRouter reports whether an appliance's configuration has a router.
-func hasRouter(config string) (bool, error) {
-	text, err := os.ReadFile(config)
-	if err != nil {
-		return false, err
-	}
-	var sections struct {
-		Router map[string]any `yaml:"router"`
-	}
-	// "none" is no map; every other fault is the appliance's to name.
-	err = yaml.Unmarshal(text, &sections)
-	return err == nil && sections.Router != nil, nil
 }
 
 func (r *Rack) routerPasswordFile() string { return r.path("router.password") }
