@@ -100,8 +100,8 @@ func TestKeysOfMetaKeepTheirCase(t *testing.T) {
 	}
 	overlay(settings, a.settings)
 	cfg, _ := daemon.Decode(settings, "../../examples") // its token is missing here, see above
-	if got := cfg.Roles["desktop"].Nomad.Meta["ANSIBLE_PLAYBOOK"]; got != "base.yml" {
-		t.Errorf("meta ANSIBLE_PLAYBOOK = %q, want base.yml; meta is %v", got, cfg.Roles["desktop"].Nomad.Meta)
+	if got := cfg.Roles["desktop"].Nomad.Meta["RACK"]; got != "lan" {
+		t.Errorf("meta RACK = %q, want lan; meta is %v", got, cfg.Roles["desktop"].Nomad.Meta)
 	}
 }
 
