@@ -60,6 +60,18 @@ func (a access) pool(name, capability string) bool {
 	return ok && g.allows(capability)
 }
 
+func (a access) variable(namespace, path, capability string) bool {
+	if a.all {
+		return true
+	}
+	paths, ok := closest(a.rules.variables, namespace)
+	if !ok {
+		return false
+	}
+	g, ok := closest(paths, path)
+	return ok && g.allows(capability)
+}
+
 var (
 	readNode  = level("node", "read")
 	writeNode = level("node", "write")

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/hashicorp/nomad/api"
 )
@@ -77,47 +75,4 @@ func (s *Server) taskLog(r request) (reply, error) {
 		"Data": text, "File": "alloc/logs/" + task + "." + stream + ".0", "Offset": len(text),
 	})
 	return reply{body: json.RawMessage(frame)}, err
-}
-
-func (s *Server) jobDispatch(r request) (reply, error) {
-	var in api.JobDispatchRequest
-	if err := s.writes(r, &in, may("dispatch-job")); err != nil {
-		return reply{}, err
-	}
-	parent := s.job(r)
-	switch {
-	case parent == nil:
-		return s.missing(jobTable, "job")
-	case *parent.Stop:
-		return reply{}, refuse(http.StatusInternalServerError, "Specified job %q is stopped", *parent.ID)
-	case !parent.IsParameterized():
-		return reply{}, refuse(http.StatusBadRequest, "Specified job %q is not a parameterized job", *parent.ID)
-	case len(in.Payload) > 16<<10:
-		return reply{}, refuse(http.StatusBadRequest, "Payload exceeds maximum size; %d > %d", len(in.Payload), 16<<10)
-	}
-	var missing []string
-	for _, k := range parent.ParameterizedJob.MetaRequired {
-		if _, ok := in.Meta[k]; !ok {
-			missing = append(missing, k)
-		}
-	}
-	if len(missing) > 0 {
-		return reply{}, refuse(http.StatusInternalServerError,
-			"Dispatch did not provide required meta keys: [%s]", strings.Join(missing, ", "))
-	}
-	child := *parent
-	id := *parent.ID + "/dispatch-" + strconv.FormatInt(time.Now().Unix(), 10) + "-" + newID()[:8]
-	child.ID, child.Name, child.ParentID, child.Dispatched = &id, &id, parent.ID, true
-	child.Payload = in.Payload
-	child.Meta = map[string]string{}
-	for _, meta := range []map[string]string{parent.Meta, in.Meta} {
-		for k, v := range meta {
-			child.Meta[k] = v
-		}
-	}
-	eval := s.submit(&child, nil)
-	return reply{index: s.index, body: map[string]any{
-		"DispatchedJobID": id, "EvalCreateIndex": *child.CreateIndex, "EvalID": eval, "Index": s.index,
-		"JobCreateIndex": *child.CreateIndex,
-	}}, nil
 }

@@ -1,6 +1,7 @@
 package nomadtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 // reply is what a handler answers with. A read carries the headers of one, with
 // the index of the table that it looked in: 0 until something is in there.
 type reply struct {
+	code  int // 200 when 0
 	body  any // JSON, or []byte for plain text
 	index uint64
 	read  bool
@@ -117,6 +119,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, h handler) {
 		w.Header().Set("Content-Type", "text/plain")
 	}
 	w.Header().Add("Vary", "Accept-Encoding")
+	w.WriteHeader(cmp.Or(rep.code, http.StatusOK))
 	_, _ = w.Write(body) // a client that has gone away hears nothing anyway
 }
 
@@ -174,8 +177,11 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 		w.WriteHeader(no.code)
 		return
 	}
-	if no.read {
+	switch {
+	case no.read:
 		headRead(w.Header(), no.index)
+	case no.index > 0:
+		w.Header().Set("X-Nomad-Index", strconv.FormatUint(no.index, 10))
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Add("Vary", "Accept-Encoding")

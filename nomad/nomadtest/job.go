@@ -102,10 +102,11 @@ func (s *Server) register(r request) (reply, error) {
 		}
 	}
 	eval := s.submit(job, old)
-	return reply{index: s.index, body: map[string]any{
-		"EvalCreateIndex": *job.JobModifyIndex, "EvalID": eval, "Index": s.index, "JobModifyIndex": *job.JobModifyIndex,
-		"KnownLeader": false, "LastContact": 0, "NextToken": "", "Warnings": "",
-	}}, nil
+	at := *job.JobModifyIndex
+	if eval == "" { // it waits for dispatches
+		return reply{index: at, body: registered("", 0, at)}, nil
+	}
+	return reply{index: at, body: registered(eval, at, at)}, nil
 }
 
 // validate refuses what a server refuses, all of it at once.

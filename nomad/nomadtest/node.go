@@ -15,9 +15,11 @@ import (
 // replaced and never changed: replies that are being encoded refer to it.
 type node struct {
 	*api.Node
-	secret string
-	silent *time.Timer   // runs out when heartbeats stay away
-	work   chan struct{} // closed and replaced when its allocations change
+	secret  string
+	static  map[string]string  // the metadata of its own configuration
+	dynamic map[string]*string // set over the API: null takes a key away
+	silent  *time.Timer        // runs out when heartbeats stay away
+	work    chan struct{}      // closed and replaced when its allocations change
 }
 
 // change stamps a changed copy of n and publishes it.
@@ -98,6 +100,8 @@ func (s *Server) nodePart(r request) (reply, error) {
 		return s.nodeDrain(r)
 	case "purge":
 		return s.nodePurge(r)
+	case "evaluate":
+		return s.nodeEvaluate(r)
 	}
 	return reply{}, refuse(http.StatusNotFound, "")
 }
@@ -172,15 +176,19 @@ func (s *Server) nodePurge(r request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	n.silent.Stop()
-	delete(s.nodes, n.ID)
-	close(n.work)
-	s.publish([]table{nodeTable})
+	s.forget(n)
 	return reply{index: s.index, body: map[string]any{
 		"EvalCreateIndex": 0, "EvalIDs": nil, "Features": 0, "HeartbeatTTL": 0, "Index": s.index,
 		"KnownLeader": false, "LastContact": 0, "LeaderRPCAddr": "", "NextToken": "", "NodeModifyIndex": s.index,
 		"NumNodes": 0, "SchedulingEligibility": "", "Servers": nil, "SignedIdentity": nil,
 	}}, nil
+}
+
+func (s *Server) forget(n *node) {
+	n.silent.Stop()
+	delete(s.nodes, n.ID)
+	close(n.work)
+	s.publish([]table{nodeTable})
 }
 
 // Lose makes the node called name go down, as when its heartbeats stay away.

@@ -44,6 +44,9 @@ type Server struct {
 	TTL time.Duration
 	// Beat is the pause between the event stream's heartbeats; 30 s when zero.
 	Beat time.Duration
+	// MetaLag is how long a change of a node's metadata takes to reach the
+	// scheduler: 5 to 7 s on a real cluster, none when zero.
+	MetaLag time.Duration
 	// LeaderWait is how long a leaderless server looks for a leader before it
 	// refuses a request; 5 s when zero.
 	LeaderWait time.Duration
@@ -68,6 +71,7 @@ type Server struct {
 	policies     map[string]*policy
 	namespaces   map[string]*api.Namespace
 	pools        map[string]*api.NodePool
+	variables    map[name]*api.Variable // by path
 	members      []Member
 
 	past []batch // events, oldest first
@@ -77,6 +81,7 @@ type Server struct {
 	closed  bool
 
 	kept    uint64        // the index of the state on disk
+	tried   uint64        // the index of the last that was written, or could not be
 	keptNow chan struct{} // closed and replaced when it was written, or could not be
 	keepErr error
 
@@ -98,6 +103,7 @@ const (
 	policyTable
 	namespaceTable
 	poolTable
+	variableTable
 )
 
 // NewServer starts a cluster without ACLs on a loopback port.
@@ -186,7 +192,8 @@ func (s *Server) init() {
 			"default": {Name: "default", Description: "Default shared namespace", CreateIndex: 1, ModifyIndex: 1},
 		}
 		s.pools = builtIn()
-		s.tables[policyTable], s.tables[namespaceTable], s.tables[poolTable] = 1, 1, 1
+		s.variables = map[name]*api.Variable{}
+		s.tables[policyTable], s.tables[namespaceTable], s.tables[poolTable], s.tables[variableTable] = 1, 1, 1, 1
 		if s.members = slices.Clone(s.Members); len(s.members) == 0 {
 			s.members = ourselves()
 		}

@@ -57,7 +57,7 @@ func (s *Server) simRegister(r request) (reply, error) {
 			return reply{}, errDenied
 		}
 	}
-	n := &node{secret: in.Secret, work: make(chan struct{}), Node: &api.Node{
+	n := &node{secret: in.Secret, static: in.Meta, work: make(chan struct{}), Node: &api.Node{
 		ID: in.ID, Name: in.Name, Datacenter: in.Datacenter, NodePool: in.Pool, NodeClass: in.Class,
 		Meta: in.Meta, Attributes: in.Attributes, HTTPAddr: "127.0.0.1:4646",
 		SchedulingEligibility: api.NodeSchedulingEligible, Status: api.NodeStatusInit,
@@ -75,6 +75,8 @@ func (s *Server) simRegister(r request) (reply, error) {
 		n.CreateIndex = old.CreateIndex
 		n.SchedulingEligibility = old.SchedulingEligibility
 		n.Drain = old.Drain
+		n.dynamic = old.dynamic
+		n.Meta = n.meta()
 	}
 	s.keepNode(n)
 	if s.pools[n.NodePool] == nil { // a client's word makes its pool

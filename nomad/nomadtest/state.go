@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/nomad/api"
@@ -25,14 +27,17 @@ type state struct {
 	Namespaces   map[string]*api.Namespace
 	Pools        map[string]*api.NodePool
 	Nodes        []savedNode
+	Variables    []*api.Variable
 	Jobs         []*api.Job
 	Evals        map[string]*api.Evaluation
 	Allocs       map[string]*api.Allocation
 }
 
 type savedNode struct {
-	Node   *api.Node
-	Secret string
+	Node    *api.Node
+	Secret  string
+	Static  map[string]string
+	Dynamic map[string]*string
 }
 
 // Files in Dir.
@@ -54,7 +59,10 @@ func (s *Server) encode() ([]byte, error) {
 		out.Policies = append(out.Policies, p.ACLPolicy)
 	}
 	for _, n := range s.nodes {
-		out.Nodes = append(out.Nodes, savedNode{n.Node, n.secret})
+		out.Nodes = append(out.Nodes, savedNode{n.Node, n.secret, n.static, n.dynamic})
+	}
+	for _, v := range s.variables {
+		out.Variables = append(out.Variables, v)
 	}
 	for _, j := range s.jobs {
 		out.Jobs = append(out.Jobs, j)
@@ -84,6 +92,9 @@ func (s *Server) restore() error {
 	if err := json.Unmarshal(text, &in); err != nil {
 		return fmt.Errorf("server's state in %s: %w", s.Dir, err)
 	}
+	if !in.whole() {
+		return fmt.Errorf("server's state in %s is damaged: remove it to begin anew", s.Dir)
+	}
 	s.index, s.bootstrapped, s.key = in.Index, in.Bootstrapped, in.Key
 	for _, t := range in.Tokens {
 		s.tokens[t.SecretID] = &token{ACLToken: t}
@@ -96,13 +107,28 @@ func (s *Server) restore() error {
 		s.policies[p.Name] = &policy{p, read}
 	}
 	for _, n := range in.Nodes {
-		s.keepNode(&node{Node: n.Node, secret: n.Secret, work: make(chan struct{})})
+		s.keepNode(&node{Node: n.Node, secret: n.Secret, static: n.Static, dynamic: n.Dynamic, work: make(chan struct{})})
+	}
+	for _, v := range in.Variables {
+		s.variables[name{v.Namespace, v.Path}] = v
 	}
 	for _, j := range in.Jobs {
 		s.jobs[name{*j.Namespace, *j.ID}] = j
 	}
 	s.kept = s.index
 	return s.restoreOutput()
+}
+
+// whole reports whether nothing is missing that encode writes.
+func (s state) whole() bool {
+	no := slices.Contains(s.Tokens, nil) || slices.Contains(s.Policies, nil) || slices.Contains(s.Variables, nil) ||
+		slices.ContainsFunc(s.Nodes, func(n savedNode) bool { return n.Node == nil }) ||
+		slices.ContainsFunc(s.Jobs, func(j *api.Job) bool {
+			return j == nil || j.ID == nil || j.Namespace == nil || j.Status == nil || j.Stop == nil
+		}) ||
+		slices.Contains(slices.Collect(maps.Values(s.Evals)), nil) || slices.Contains(slices.Collect(maps.Values(s.Allocs)), nil) ||
+		slices.Contains(slices.Collect(maps.Values(s.Pools)), nil) || slices.Contains(slices.Collect(maps.Values(s.Namespaces)), nil)
+	return !no && s.Tables != nil
 }
 
 // restoreOutput reads what tasks had written.
@@ -154,7 +180,7 @@ func (s *Server) persist(ctx context.Context) {
 				err = replace(filepath.Join(s.Dir, stateFile), text)
 			}
 			s.mu.Lock()
-			if s.keepErr = err; err == nil {
+			if s.tried, s.keepErr = index, err; err == nil {
 				s.kept = index
 			}
 			close(s.keptNow)
@@ -174,19 +200,18 @@ func (s *Server) persist(ctx context.Context) {
 func (s *Server) durable(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for index := s.index; s.kept < index; {
+	index := s.index
+	for s.kept < index && s.tried < index && ctx.Err() == nil {
 		wait := s.keptNow
 		s.mu.Unlock()
-		var err error
 		select {
 		case <-wait:
 		case <-ctx.Done():
-			err = ctx.Err()
 		}
 		s.mu.Lock()
-		if err = errors.Join(err, s.keepErr); err != nil {
-			return fmt.Errorf("keep the state in %s: %w", s.Dir, err)
-		}
+	}
+	if s.kept < index {
+		return fmt.Errorf("keep the state in %s: %w", s.Dir, errors.Join(ctx.Err(), s.keepErr))
 	}
 	return nil
 }
