@@ -7,5 +7,6 @@
 // It schedules, but it is no scheduler: jobs of every type are placed by their
 // constraints, datacenters, node pool and drivers alone, resources are endless,
 // and tasks are never restarted. Clients join over HTTP below SimPath instead
-// of RPC. Nothing is kept on disk.
+// of RPC. There is no consensus: several Members are names of one process.
+// Variables have no locks. With Dir the state outlives the process.
 package nomadtest
