@@ -32,12 +32,17 @@ type rig struct {
 	config   string
 }
 
-// withRouter leaves the router in the configuration of newRig.
-const withRouter = "router"
+// Among the edits of newRig: withRouter leaves the router in the configuration,
+// withCluster takes that of a rack whose machines become the cluster.
+const (
+	withRouter  = "router"
+	withCluster = "cluster"
+)
 
 // newRig makes a rack and starts the simulated Nomad in it. The appliance starts
 // when the test says so. edit changes the text of examples/lab.yaml, whose router
-// is left out unless withRouter is among it.
+// is left out unless withRouter is among it, or of examples/rack.yaml, beside which
+// no Nomad is started.
 func newRig(t *testing.T, edit ...string) *rig {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -80,21 +85,28 @@ func newRig(t *testing.T, edit ...string) *rig {
 		t.Fatal(err)
 	}
 	r.config = filepath.Join(r.Dir, "provision.yaml")
-	text, err := os.ReadFile(filepath.Join("..", "examples", "lab.yaml"))
+	founds, example := slices.Contains(edit, withCluster), "lab.yaml"
+	if founds {
+		example = "rack.yaml"
+	}
+	text, err := os.ReadFile(filepath.Join("..", "examples", example))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Contains(edit, withRouter) {
+	if !founds && !slices.Contains(edit, withRouter) {
 		var found bool
 		if text, _, found = bytes.Cut(text, []byte("\n# The rack's simulated router")); !found {
 			t.Fatal("examples/lab.yaml has no router to leave out")
 		}
 	}
-	edit = slices.DeleteFunc(edit, func(s string) bool { return s == withRouter })
+	edit = slices.DeleteFunc(edit, func(s string) bool { return s == withRouter || s == withCluster })
 	if err := os.WriteFile(r.config, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	r.rewrite(t, edit...)
+	if founds {
+		return r
+	}
 	if err := r.StartNomad(ctx, r.programs); err != nil {
 		t.Fatal(err)
 	}
