@@ -45,7 +45,8 @@ func (s *Server) enrol(w http.ResponseWriter, r *http.Request) error {
 	m, err := s.Members.Join(r.Context(), h, stage, !clientGiven(h))
 	if err != nil {
 		s.waits(h, err)
-		return fmt.Errorf("%s of %s: %w", stage, h.Label(), err)
+		err = fmt.Errorf("%s of %s: %w", stage, h.Label(), err)
+		return &refusal{http.StatusServiceUnavailable, "it cannot be let into the cluster yet: " + err.Error(), nil}
 	}
 	var issuer Issuer = s.Authority
 	if m.Issuer != nil {

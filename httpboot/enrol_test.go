@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"net"
@@ -187,8 +188,12 @@ func TestFilesThatCannotBeMadeCostNoToken(t *testing.T) {
 	token := r.installed(t)
 	r.Members.(*members).broken = errors.New("Nomad does not answer")
 	q := installer.Enrol{Token: token, Host: "n1", Request: request(t, newKey(t), named("n1"))}
-	if status := r.post(t, pathEnrol, "", q, nil); status != http.StatusInternalServerError {
-		t.Errorf("enrol: status %d, want 500", status)
+	body, err := json.Marshal(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, text := r.raw(t, pathEnrol, "", "application/json", string(body)); status != http.StatusServiceUnavailable || !strings.Contains(text, "Nomad does not answer") {
+		t.Errorf("enrol: status %d, %q; want 503, and for the host's console why it waits", status, text)
 	}
 	h := r.get(t, mac1)
 	if h.State != host.Installed || !h.Enrolment.Used.IsZero() {
