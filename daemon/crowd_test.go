@@ -45,6 +45,18 @@ type crowd struct {
 	http *http.Client
 	url  atomic.Value // string; of the appliance that runs now
 	jobs atomic.Int32 // configuration jobs that ran
+
+	cluster *nomad.Cluster // of the appliance that runs now
+}
+
+// newCrowd makes a cluster that lets nobody in who is not introduced.
+func newCrowd(t *testing.T, hosts int) *crowd {
+	sim := &nomadtest.Server{TTL: time.Minute, Strict: true, LeaderWait: 10 * time.Millisecond}
+	sim.Start()
+	t.Cleanup(sim.Close)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4 * hosts}}
+	t.Cleanup(client.CloseIdleConnections)
+	return &crowd{t: t, dir: t.TempDir(), sim: sim, http: client}
 }
 
 // start opens the store as a starting appliance does. kill ends everything without a
@@ -58,20 +70,19 @@ func (c *crowd) start() (st *store.Store, kill func()) {
 	}
 	cfg := testConfig(c.t, minimal)
 	cfg.Nomad.Address, cfg.Nomad.Introduction = c.sim.URL, true
-	cluster, err := nomad.New(cfg.Nomad, silent)
-	if err != nil {
+	if c.cluster, err = nomad.New(cfg.Nomad, silent); err != nil {
 		c.t.Fatal(err)
 	}
 	authority, err := httpboot.LoadAuthority(filepath.Join(c.dir, "authority"), nil, nil, time.Now)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	boots := &httpboot.Server{Hosts: st, History: st, Authority: authority, Members: &plans{cfg: cfg, cluster: cluster}, Now: time.Now, Log: silent}
+	boots := &httpboot.Server{Hosts: st, History: st, Authority: authority, Members: &plans{cfg: cfg, cluster: c.cluster}, Now: time.Now, Log: silent}
 	server := httptest.NewServer(boots.Secure())
 	c.url.Store(server.URL)
 	ctx, cancel := context.WithCancel(c.t.Context())
 	done := make(chan error, 1)
-	r := &enroll.Reconciler{Store: st, Nomad: cluster, Log: silent}
+	r := &enroll.Reconciler{Store: st, Nomad: c.cluster, Grace: time.Nanosecond, Log: silent}
 	go func() { done <- r.Run(ctx) }()
 	return st, sync.OnceFunc(func() {
 		cancel()
@@ -113,24 +124,58 @@ func (c *crowd) install(st *store.Store, n int) error {
 	return nil
 }
 
-// boot is one installed system's way to a member, as its agent goes it.
-func (c *crowd) boot(ctx context.Context, n int) error {
+// newcomer is what the installed system shows, with a key of its own.
+func newcomer(n int) (q installer.Enrol, err error) {
 	name := fmt.Sprintf("host%d", n)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return err
+		return q, err
 	}
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, key)
 	if err != nil {
+		return q, err
+	}
+	return installer.Enrol{Token: fmt.Sprint("token", n), Host: name, Request: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))}, nil
+}
+
+// nodeID is that of the machine n.
+func nodeID(n int) string { return fmt.Sprintf("7a780c47-390f-4edb-8dd9-%012d", n) }
+
+// join starts Nomad on the machine n with the files of answer.
+func (c *crowd) join(n int, name string, answer installer.Enrolled) (leave func()) {
+	client := &nomadtest.Client{
+		Name: name, ID: nodeID(n), Secret: fmt.Sprint("secret", n), HTTP: c.http,
+		Task: func(context.Context, nomadtest.Task) nomadtest.Exit { c.jobs.Add(1); return nomadtest.Exit{} },
+	}
+	if answer.Stage == installer.StageQuarantine {
+		client.Pool = nomad.DefaultQuarantine
+	}
+	for _, f := range answer.Files {
+		if filepath.Base(f.Path) == "intro_token.jwt" {
+			client.Introduction = f.Content
+		}
+	}
+	leave = sync.OnceFunc(c.sim.Join(client))
+	c.t.Cleanup(leave)
+	return leave
+}
+
+// boot is one installed system's way to a member, as its agent goes it.
+func (c *crowd) boot(ctx context.Context, n int) error {
+	q, err := newcomer(n)
+	if err != nil {
 		return err
 	}
-	q := installer.Enrol{Token: fmt.Sprint("token", n), Host: name, Request: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))}
-	leave := func() {}
+	return c.goOn(ctx, n, q, func() {})
+}
+
+// goOn is the rest of that way, for who has q.Stage; leave stops its Nomad.
+func (c *crowd) goOn(ctx context.Context, n int, q installer.Enrol, leave func()) error {
 	for q.Stage != installer.StageMember {
 		answer, err := c.enrol(ctx, q)
 		switch {
 		case ctx.Err() != nil:
-			return fmt.Errorf("%s is still at stage %q: %v", name, q.Stage, err)
+			return fmt.Errorf("%s is still at stage %q: %v", q.Host, q.Stage, err)
 		case err != nil:
 			time.Sleep(100 * time.Millisecond) // the appliance is away
 			continue
@@ -138,20 +183,7 @@ func (c *crowd) boot(ctx context.Context, n int) error {
 			continue
 		}
 		leave()
-		client := &nomadtest.Client{
-			Name: name, ID: fmt.Sprintf("7a780c47-390f-4edb-8dd9-%012d", n), Secret: name, HTTP: c.http,
-			Task: func(context.Context, nomadtest.Task) nomadtest.Exit { c.jobs.Add(1); return nomadtest.Exit{} },
-		}
-		if answer.Stage == installer.StageQuarantine {
-			client.Pool = nomad.DefaultQuarantine
-		}
-		for _, f := range answer.Files {
-			if filepath.Base(f.Path) == "intro_token.jwt" {
-				client.Introduction = f.Content
-			}
-		}
-		leave = c.sim.Join(client)
-		c.t.Cleanup(leave)
+		leave = c.join(n, q.Host, answer)
 		q.Stage = answer.Stage
 	}
 	return nil
@@ -183,12 +215,7 @@ func (c *crowd) enrol(ctx context.Context, q installer.Enrol) (answer installer.
 // Ready: each of them gets there, each is configured once.
 func TestCrowdEnrolsThroughAKill(t *testing.T) {
 	hosts := *crowdSize
-	sim := &nomadtest.Server{TTL: time.Minute, Strict: true}
-	sim.Start()
-	t.Cleanup(sim.Close)
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4 * hosts}}
-	t.Cleanup(client.CloseIdleConnections)
-	c := &crowd{t: t, dir: t.TempDir(), sim: sim, http: client}
+	c := newCrowd(t, hosts)
 	st, kill := c.start()
 	t.Cleanup(func() { kill() })
 	var all sync.WaitGroup
