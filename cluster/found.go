@@ -39,7 +39,7 @@ func (f *Founder) Run(ctx context.Context) error {
 				f.wait("")
 				return nil
 			}
-			if f.wait(err.Error()) {
+			if f.wait(f.words(err)) {
 				f.site.Log.WarnContext(ctx, "the cluster is not as declared yet", "err", err)
 			}
 			pause := retry
@@ -102,17 +102,13 @@ func (f *Founder) found(ctx context.Context) error {
 // leader returns nil when the servers have one.
 func (f *Founder) leader(ctx context.Context) error {
 	var leader string
-	err := nomad.Call(ctx, "ask for it", func(ctx context.Context) error {
+	return nomad.Call(ctx, "the servers have no leader yet", func(ctx context.Context) error {
 		_, err := f.open.Raw().Query("/v1/status/leader", &leader, query(ctx))
 		if err == nil && leader == "" {
 			return errors.New("they know of none")
 		}
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("the servers have no leader yet: %w", err)
-	}
-	return nil
 }
 
 // bootstrap makes the ACLs with our own secret, unless it is known there already.

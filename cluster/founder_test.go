@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -221,6 +222,61 @@ func TestFoundingWaitsForALeader(t *testing.T) {
 	}
 	r.sim.Mend()
 	r.completes(t, "")
+}
+
+// A server that is not up yet is called by its name; what the network said of it is
+// for the log, and for the status of a cluster that had its servers.
+func TestFoundingWaitsForAServer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "https://" + l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := openAt(r.site, nobody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Ask(within(t), "operator"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(within(t))
+	ran := make(chan error, 1)
+	go func() { ran <- f.Run(ctx) }()
+	const want = "the servers have no leader yet: node1 at 127.0.0.1 does not answer yet"
+	for {
+		changed := f.Changed()
+		if f.Waits() == want {
+			break
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("it waits for %q, want %q", f.Waits(), want)
+		}
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Fatal(err)
+	}
+	if text := r.log.String(); !strings.Contains(text, "connection refused") {
+		t.Errorf("the log holds %q, want what the network said", text)
+	}
+
+	founded := r.open(t)
+	if err := founded.found(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if f, err = openAt(r.site, nobody); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := f.Status(within(t)); err != nil || !strings.HasSuffix(st.Trouble, ": node1 at 127.0.0.1 does not answer: connection refused") {
+		t.Errorf("the status of a cluster whose server is gone: %+v, %v", st, err)
+	}
 }
 
 func TestFoundingAtAnotherAuthority(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/nomad/api"
@@ -74,7 +75,7 @@ func (f *Founder) Status(ctx context.Context) (Status, error) {
 		st.Servers, err = f.members(ctx, st.Leader)
 	}
 	if err != nil {
-		st.Trouble = err.Error()
+		st.Trouble = f.words(err)
 	}
 	for _, s := range f.site.Servers {
 		if !slices.ContainsFunc(st.Servers, func(m Member) bool { return m.Name == s.Name && m.Status == "alive" }) {
@@ -82,6 +83,28 @@ func (f *Founder) Status(ctx context.Context) (Status, error) {
 		}
 	}
 	return st, nil
+}
+
+// words is err for a person: a server that does not answer is called by its name,
+// and is given the time that it takes to come up.
+func (f *Founder) words(err error) string {
+	silent, ok := errors.AsType[*nomad.SilentError](err)
+	if !ok {
+		return err.Error()
+	}
+	text := silent.Error()
+	for _, s := range f.site.Servers {
+		if host, _, err := net.SplitHostPort(silent.Address); err != nil || host != s.Address.String() {
+			continue
+		}
+		text = fmt.Sprintf("%s at %s does not answer", s.Name, s.Address)
+		if f.Founded() {
+			text += ": " + silent.Reason()
+		} else {
+			text += " yet"
+		}
+	}
+	return strings.Replace(err.Error(), silent.Error(), text, 1)
 }
 
 // members lists the servers of our region by name.

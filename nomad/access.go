@@ -161,6 +161,34 @@ func verdictOf(resp *http.Response, err error) (useless, undone bool) {
 	return leaderless, leaderless
 }
 
+// SilentError tells that no connection to a server could be made.
+type SilentError struct {
+	Address string // the server's HOST:PORT
+	Err     error  // as the network tells it
+}
+
+func (e *SilentError) Error() string { return e.Address + " does not answer: " + e.Reason() }
+
+// Reason is what the network said, in short: connection refused, i/o timeout.
+func (e *SilentError) Reason() string {
+	if call, ok := errors.AsType[*os.SyscallError](e.Err); ok {
+		return call.Err.Error()
+	}
+	return e.Err.Error()
+}
+
+func (e *SilentError) Unwrap() error { return e.Err }
+
+// explainSilence says which server could not be reached, without the request that
+// was to be sent there.
+func explainSilence(err error) error {
+	dial, ok := errors.AsType[*net.OpError](err)
+	if !ok || dial.Op != "dial" || dial.Addr == nil {
+		return err
+	}
+	return &SilentError{Address: dial.Addr.String(), Err: dial.Err}
+}
+
 // ErrAuthority: a server's certificate is not one that the appliance trusts.
 var ErrAuthority = errors.New("the server's certificate is not trusted")
 

@@ -140,7 +140,7 @@ func explain(err error) error {
 	code, body := answer(err)
 	switch {
 	case code == 0:
-		return explainTLS(err)
+		return explainSilence(explainTLS(err))
 	case code == http.StatusForbidden || body == "Permission denied":
 		return fmt.Errorf("%w: check nomad.token_file and the token's policies", ErrDenied)
 	case body == "":
