@@ -19,6 +19,7 @@ type founder interface {
 	Founded() bool // it has a leader and its ACLs
 	Waits() string // what is missing until then, for a person
 	Changed() <-chan struct{}
+	Wake() // a server may have come up
 
 	Server(name string) bool
 	ServerFiles(name string) ([]nomad.File, error)
@@ -50,6 +51,13 @@ func (p *plans) Changed() <-chan struct{} {
 		return nil
 	}
 	return p.founder.Changed()
+}
+
+// Heard has the founding look at once when one of its servers was started.
+func (p *plans) Heard(h host.Host) {
+	if p.founder != nil && !p.founder.Founded() && p.founder.Server(h.Name) {
+		p.founder.Wake()
+	}
 }
 
 // waits is what keeps h from having a node, although it has done everything;

@@ -14,11 +14,15 @@ import (
 )
 
 // founding is a founder of a few lines: node1 is a server.
-type founding struct{ asked, founded bool }
+type founding struct {
+	asked, founded bool
+	woken          int
+}
 
 func (f *founding) Asked() bool              { return f.asked }
 func (f *founding) Founded() bool            { return f.founded }
 func (f *founding) Changed() <-chan struct{} { return nil }
+func (f *founding) Wake()                    { f.woken++ }
 func (f *founding) Server(name string) bool  { return name == "node1" }
 func (f *founding) Issuer() httpboot.Issuer  { return nil }
 
@@ -72,6 +76,27 @@ func TestStage(t *testing.T) {
 			t.Errorf("%s: waits for the cluster: %v, want %v", test.name, got, want)
 		}
 	}
+}
+
+// The founding looks again when one of its servers tells of itself, and for
+// nobody else.
+func TestHeard(t *testing.T) {
+	for _, test := range []struct {
+		host    string
+		founded bool
+		want    int
+	}{
+		{"node1", false, 1},
+		{"node2", false, 0},
+		{"node1", true, 0},
+	} {
+		f := &founding{asked: true, founded: test.founded}
+		(&plans{founder: f}).Heard(host.Host{Name: test.host})
+		if f.woken != test.want {
+			t.Errorf("%s, founded %v: the founding was woken %d times, want %d", test.host, test.founded, f.woken, test.want)
+		}
+	}
+	(&plans{}).Heard(host.Host{Name: "node1"}) // somebody else's cluster
 }
 
 // A server gets a client's files too once there is a cluster, and no client ever

@@ -25,6 +25,9 @@ func (s *Server) enrol(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	key := keyDigest(request)
+	if q.Stage != installer.StageNone {
+		s.Members.Heard(h)
+	}
 	stage, waits := s.Members.Stage(h)
 	if !news(q.Stage, stage) {
 		if err := s.enrolled(r, h, q.Token, key, installer.StageNone); err != nil {
@@ -214,6 +217,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.Members.Heard(h)
 	now := s.Now()
 	if lines := s.agents.admit(h.MAC, q.Lines, now); len(lines) > 0 {
 		if err := s.History.Log(h.MAC, lines); err != nil {

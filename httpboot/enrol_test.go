@@ -245,6 +245,9 @@ func TestStatus(t *testing.T) {
 	if got := r.logged(t, mac1, 2); len(got) != 2 {
 		t.Errorf("lines = %q, want nobody else's", got)
 	}
+	if got := r.Members.(*members).heard; !slices.Equal(got, []string{"n1", "n1"}) {
+		t.Errorf("heard %q, want its two reports and nobody else's", got)
+	}
 }
 
 func TestParseRequest(t *testing.T) {

@@ -18,6 +18,9 @@ type Members interface {
 	// Join makes what h needs to be that. first says that h has had no files for a
 	// client since its installation.
 	Join(ctx context.Context, h host.Host, stage installer.Stage, first bool) (Membership, error)
+	// Heard says that the system of h has told of itself since it was given what
+	// it has: what waits for it may look at once.
+	Heard(h host.Host)
 	// Changed returns a channel that is closed when Stage may answer otherwise
 	// although no host has changed.
 	Changed() <-chan struct{}

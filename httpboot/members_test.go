@@ -18,6 +18,7 @@ type members struct {
 	issuer  Issuer
 	changed chan struct{}
 	joins   []string // stage of each Join, with whether it was the first
+	heard   []string // names of who told of themselves
 }
 
 func (m *members) Stage(h host.Host) (installer.Stage, string) {
@@ -44,6 +45,12 @@ func (m *members) Join(_ context.Context, h host.Host, stage installer.Stage, fi
 		Names:     []string{"client.global.nomad"},
 		Addresses: []netip.Addr{h.Address}, Issuer: m.issuer,
 	}, nil
+}
+
+func (m *members) Heard(h host.Host) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heard = append(m.heard, h.Name)
 }
 
 func (m *members) Changed() <-chan struct{} {

@@ -91,6 +91,9 @@ func TestStages(t *testing.T) {
 	if want := []string{"quarantine true", "quarantine false", "member false"}; !slices.Equal(m.joins, want) {
 		t.Errorf("joins = %q, want %q", m.joins, want)
 	}
+	if !slices.Equal(m.heard, []string{"n1"}) {
+		t.Errorf("heard %q, want the one time that it came back with a stage", m.heard)
+	}
 	if h := r.get(t, mac1); h.Enrolment.Stage != string(installer.StageMember) {
 		t.Errorf("stage stored is %q", h.Enrolment.Stage)
 	}
