@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 //
 //	seen MAC                         a machine asks for an address
 //	host NAME STATE…                 the host goes through states
+//	enrols NAME                      its installed system uses its token: it is Booted
 //	ready NAME MAC                   the host is in the cluster
 //	takes NAME MAC                   the machine takes the standing admission
 //	strays NAME PORT                 the host is found on another port
@@ -89,6 +90,14 @@ func TestScripts(t *testing.T) {
 						return err
 					}))
 				}
+			},
+			"enrols": func(ts *testscript.TestScript, _ bool, args []string) {
+				d := daemonOf(ts)
+				ts.Check(d.change(d.mac(ts, args[0]), "first boot", "enrolled", func(h *host.Host) (err error) {
+					h.Enrolment = &host.Enrolment{Used: time.Now()}
+					*h, err = h.Advance(host.Booted, time.Now())
+					return err
+				}))
 			},
 			"ready": func(ts *testscript.TestScript, _ bool, args []string) {
 				mac, err := host.ParseMAC(args[1])
