@@ -236,6 +236,17 @@ func TestNewestNodeCounts(t *testing.T) {
 	if n, ok := v.named("host3"); ok {
 		t.Errorf("named(host3) = %q, want none", n.ID)
 	}
+	// Who waits for it learns which of the two is in the way.
+	c := &Cluster{}
+	c.view.list([]*api.NodeListStub{
+		{ID: "new", Name: "host1", CreateIndex: 20, Status: "down"},
+		{ID: "old", Name: "host1", CreateIndex: 10, Status: "ready"},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.WaitNode(ctx, "host1"); err == nil || !strings.Contains(err.Error(), "newest node new is down, while the older old lives") {
+		t.Errorf("waiting for host1: %v, want both nodes", err)
+	}
 }
 
 // The stream repeats events after a listing. What is older than what is known

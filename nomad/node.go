@@ -85,6 +85,17 @@ func (v *view) twins(name string) (ids []string) {
 	return ids
 }
 
+// outlived returns the living node that has the name of n, which is down; empty
+// when there is none.
+func (v *view) outlived(n Node) (id string) {
+	for _, o := range v.nodes {
+		if o.Name == n.Name && n.Status == api.NodeStatusDown && o.Status != api.NodeStatusDown {
+			return o.ID
+		}
+	}
+	return ""
+}
+
 // WaitNode returns when the node called name is ready, eligible and has the
 // healthy drivers. When ctx ends first, the error says what was missing.
 func (c *Cluster) WaitNode(ctx context.Context, name string, drivers ...string) (Node, error) {
@@ -119,7 +130,7 @@ func (c *Cluster) awaitNode(ctx context.Context, name string, obstacle func(Node
 	for {
 		c.view.mu.Lock()
 		n, known := c.view.named(name)
-		twins := c.view.twins(name)
+		twins, outlived := c.view.twins(name), c.view.outlived(n)
 		listed, trouble := c.view.listed, c.view.trouble
 		c.view.mu.Unlock()
 
@@ -132,6 +143,8 @@ func (c *Cluster) awaitNode(ctx context.Context, name string, obstacle func(Node
 		case twins != nil:
 			missing = "it has joined more than once, as the living nodes " + strings.Join(twins, " and ") +
 				": two machines run with this name, or with copies of one disk; switch one off, and purge its node"
+		case outlived != "":
+			missing = "its newest node " + n.ID + " is down, while the older " + outlived + " lives: purge the node whose machine was switched off"
 		case known:
 			missing = obstacle(n)
 		}
