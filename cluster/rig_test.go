@@ -79,8 +79,9 @@ const paramJob = `job "ansible" {
   }
 }`
 
-// newRig starts a simulated server that needs bootstrapping.
-func newRig(t *testing.T, config Config) *rig {
+// newRig starts a simulated server that needs bootstrapping. members are those that
+// it knows of, only itself when there are none.
+func newRig(t *testing.T, config Config, members ...nomadtest.Member) *rig {
 	t.Helper()
 	authority := testAuthority(t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -102,7 +103,7 @@ func newRig(t *testing.T, config Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.sim = &nomadtest.Server{ACL: true, LeaderWait: 10 * time.Millisecond, TLS: &tls.Config{Certificates: []tls.Certificate{{
+	r.sim = &nomadtest.Server{ACL: true, Members: members, LeaderWait: 10 * time.Millisecond, TLS: &tls.Config{Certificates: []tls.Certificate{{
 		Certificate: [][]byte{parse(t, text).Raw}, PrivateKey: key,
 	}}}}
 	r.sim.Start()

@@ -20,6 +20,8 @@ type Cluster interface {
 	Status(context.Context) (cluster.Status, error)
 	Plan(context.Context) (cluster.Plan, error)
 	Apply(context.Context, cluster.Plan) error
+	// Spare returns why a server's disk must not be wiped, nil when it may be.
+	Spare(ctx context.Context, name string) error
 	// Reveal returns the management token, after it has recorded that by saw it.
 	Reveal(by string) (string, error)
 }
@@ -63,6 +65,7 @@ var clusterCodes = []refusal{
 	{cluster.ErrNotFounded, CodeState, http.StatusConflict},
 	{cluster.ErrAdopted, CodeState, http.StatusConflict},
 	{cluster.ErrStale, CodeConflict, http.StatusConflict},
+	{cluster.ErrNeeded, CodeState, http.StatusConflict},
 	{cluster.ErrForeign, CodeConflict, http.StatusConflict},
 	{nomad.ErrDenied, CodeClusterDenied, http.StatusBadGateway},
 	{errAway, CodeNoCluster, http.StatusBadGateway},

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -37,6 +38,15 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) error {
 	if err := s.freeName(r, f.name, mac, mac.String()); err != nil {
 		return err
 	}
+	known, err := s.find(mac.String())
+	if err != nil && !errors.Is(err, host.ErrUnknown) {
+		return err
+	}
+	if slices.Contains([]host.State{"", host.Seen, host.Failed, host.Retired}, known.State) { // those that admit makes a grant for
+		if err := s.spare(r, f.name); err != nil {
+			return err
+		}
+	}
 	changed := false
 	h, err := s.change(r, mac, "admitted as "+f.name+" with role "+f.role+cause, func(h *host.Host) (bool, error) {
 		next, did, err := admit(*h, f, s.terms(actor(r)))
@@ -47,6 +57,15 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return answer(w, Result{Host: s.public(h), Changed: changed})
+}
+
+// spare returns why the disk of the machine called name must not be wiped: the
+// cluster cannot do without it.
+func (s *Server) spare(r *http.Request, name string) error {
+	if s.Cluster == nil {
+		return nil
+	}
+	return s.Cluster.Spare(r.Context(), name)
 }
 
 func (s *Server) reinstall(w http.ResponseWriter, r *http.Request) error {
@@ -60,6 +79,9 @@ func (s *Server) reinstall(w http.ResponseWriter, r *http.Request) error {
 	}
 	if req.Confirm != h.Name && req.Confirm != h.MAC.String() {
 		return fmt.Errorf("%w: reinstalling wipes the disk of %s; confirm with its name", ErrInvalid, h.Label())
+	}
+	if err := s.spare(r, h.Name); err != nil {
+		return err
 	}
 	if req.Role != "" {
 		if err := s.checkRole(req.Role); err != nil {

@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"provision.internal/cluster"
 	"provision.internal/host"
 	"provision.internal/store"
 	"provision.internal/web"
@@ -256,6 +258,47 @@ func TestReinstallNeedsTheNameAndKeepsTheDisk(t *testing.T) {
 	a.seen(t, mac2)
 	_, err = a.Reinstall(t.Context(), mac2.String(), web.Reinstall{Confirm: mac2.String()})
 	wantCode(t, err, web.CodeState, "provision enroll")
+}
+
+// needing is a cluster that cannot do without a server.
+type needing struct {
+	web.Cluster
+	founded *bool
+}
+
+func (n needing) Spare(_ context.Context, name string) error {
+	if !*n.founded || name != "node1" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s is the only one", cluster.ErrNeeded, name)
+}
+
+func TestReinstallSparesTheServerThatTheClusterNeeds(t *testing.T) {
+	founded := false
+	a := start(t, t.TempDir(), func(s *web.Server) { s.Cluster = needing{founded: &founded} })
+	for mac, name := range map[host.MAC]string{mac1: "node1", mac2: "node2"} {
+		founded = false
+		_, err := a.Enroll(t.Context(), web.Enroll{Name: name, MAC: mac, Role: "worker", Disk: "DISK1"})
+		founded = true
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.to(t, mac, host.Installing, host.Installed, host.Booted, host.Joined, host.Configured, host.Ready)
+	}
+	_, err := a.Reinstall(t.Context(), "node1", web.Reinstall{Confirm: "node1"})
+	wantCode(t, err, web.CodeState, "node1 is the only one")
+	if h, err := a.Host(t.Context(), "node1"); err != nil || h.State != host.Ready || h.Grant.Open(time.Now()) {
+		t.Errorf("after the refusal the host is %s with grant %+v (%v), want Ready and no open grant", h.State, h.Grant, err)
+	}
+	if _, err := a.Reinstall(t.Context(), "node2", web.Reinstall{Confirm: "node2"}); err != nil {
+		t.Error(err)
+	}
+	// The other way to a wiped disk.
+	if _, err := a.Retire(t.Context(), "node1"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = a.Enroll(t.Context(), web.Enroll{Name: "node1", MAC: mac1, Role: "worker"})
+	wantCode(t, err, web.CodeState, "node1 is the only one")
 }
 
 func TestRetiredHostGivesUpItsNameAndItsRights(t *testing.T) {

@@ -103,6 +103,8 @@ func (c *scriptCluster) Apply(context.Context, cluster.Plan) error {
 	return nil
 }
 
+func (*scriptCluster) Spare(context.Context, string) error { return nil }
+
 func (c *scriptCluster) Reveal(by string) (string, error) {
 	if !c.Founded() {
 		return "", cluster.ErrNotAsked
