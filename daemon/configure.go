@@ -14,7 +14,7 @@ func newRunner(cfg Config, cluster *nomad.Cluster) *ansible.Runner {
 // connectConfiguration has hosts configured on their way into the cluster, by
 // what also keeps them so.
 func (d *appliance) connectConfiguration(cfg Config, cluster *nomad.Cluster) {
-	d.enroll.Runner, d.enroll.Turn = newRunner(cfg, cluster), d.upkeep.Turn
+	d.enroll.Runner, d.enroll.Turn, d.enroll.OrderChanged = newRunner(cfg, cluster), d.upkeep.Turn, d.upkeep.Changed
 	d.enroll.Order = func(h host.Host) (ansible.Target, ansible.Run) {
 		t := cfg.target(h)
 		return t.Target, ansible.Run{Commit: d.upkeep.Commit(), Playbooks: t.Playbooks}

@@ -125,7 +125,10 @@ func assemble(ctx context.Context, cfg Config, st *store.Store, ends *ends, log 
 	d.machines = newMachines(st, cfg.Hosts, part("dhcp"))
 	d.kits = &kits{cfg: cfg, store: files, ca: authority.PEM(), log: part("images"), since: time.Now(), wake: make(chan struct{}, 1)}
 	d.dhcp = &dhcp.Server{Config: cfg.dhcpConfig(), Sockets: ends.dhcp, Hosts: d.machines, Leases: st, Log: part("dhcp")}
-	d.enroll = &enroll.Reconciler{Store: st, Nomad: cluster, Waits: plans.waits, Booting: cfg.Deadlines.Booted, LostAfter: cfg.Nomad.LostAfter, Log: part("enroll")}
+	d.enroll = &enroll.Reconciler{
+		Store: st, Nomad: cluster, Log: part("enroll"),
+		Waits: plans.waits, WaitsChanged: plans.Changed, Booting: cfg.Deadlines.Booted, LostAfter: cfg.Nomad.LostAfter,
+	}
 
 	boots := &httpboot.Server{
 		Hosts: st, History: st, Images: files, Loaders: d.loaders,

@@ -65,6 +65,7 @@ func (r *Reconciler) configure(ctx context.Context, h host.Host) error {
 // may not be published yet.
 func (r *Reconciler) awaitOrder(ctx context.Context, h host.Host) (ansible.Target, ansible.Run, error) {
 	for waited := false; ; waited = true {
+		changed := signal(r.OrderChanged) // before the question: what changes after it counts
 		target, run := r.order(h)
 		err := r.runner().Possible(run)
 		if err == nil {
@@ -75,11 +76,13 @@ func (r *Reconciler) awaitOrder(ctx context.Context, h host.Host) (ansible.Targe
 		}
 		t := time.NewTimer(r.tick())
 		select {
+		case <-changed:
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
 			return target, run, fmt.Errorf("%w: %w", err, context.Cause(ctx))
 		}
+		t.Stop()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"provision.internal/ansible"
 	"provision.internal/host"
@@ -83,7 +84,10 @@ func TestWaitsForACommit(t *testing.T) {
 	s, m := cluster(t), newMemory()
 	var commit atomic.Value
 	commit.Store("")
+	published := make(chan struct{})
 	start(t, s, m, func(r *Reconciler) {
+		r.Tick = time.Hour // what is published wakes it
+		r.OrderChanged = func() <-chan struct{} { return published }
 		r.Runner = &ansible.Runner{Nomad: r.Nomad, Config: ansible.Config{Image: "registry.example/a"}}
 		r.Order = func(h host.Host) (ansible.Target, ansible.Run) {
 			return ansible.Target{Host: h.Name}, ansible.Run{Commit: commit.Load().(string), Playbooks: []string{"one.yml"}}
@@ -95,6 +99,7 @@ func TestWaitsForACommit(t *testing.T) {
 		return h.State == host.Joined && strings.Contains(h.Progress.Text, ansible.ErrNoCommit.Error())
 	})
 	commit.Store("c1")
+	close(published)
 	h := m.await(t, mac(1), in(host.Ready))
 	if want := (nomad.Job{Host: "host1"}).ID(); h.Configuration == nil || !strings.HasPrefix(h.Configuration.Playbooks[0].Job, want) {
 		t.Errorf("%+v", h.Configuration)

@@ -32,11 +32,10 @@ func (r *Reconciler) join(ctx context.Context, h host.Host) error {
 // deadline counts from then on.
 func (r *Reconciler) await(ctx context.Context, h host.Host) error {
 	waited := h.Progress.Step == stepCluster // before a restart
-	changed, stop := r.Store.Watch()
-	defer stop()
 	again := time.NewTicker(r.tick())
 	defer again.Stop()
 	for {
+		changed := signal(r.WaitsChanged) // before the question: what changes after it counts
 		why := r.waits(h)
 		if why == "" {
 			break

@@ -42,6 +42,9 @@ type Reconciler struct {
 	// Order returns how a host is configured: its target, and of the run the commit
 	// and the playbooks. Without it, it is one run of the cluster's template.
 	Order func(host.Host) (ansible.Target, ansible.Run)
+	// OrderChanged returns a channel that is closed when Order may answer otherwise:
+	// without it, or when it returns nil, the next tick finds that out.
+	OrderChanged func() <-chan struct{}
 	// Runner runs the playbooks; one for Nomad alone when nil.
 	Runner *ansible.Runner
 	// Turn waits until nobody else configures the host of that name, and keeps others
@@ -53,6 +56,8 @@ type Reconciler struct {
 	// then on. It is asked often. It may be nil.
 	Waits   func(host.Host) string
 	Booting time.Duration
+	// WaitsChanged is to Waits what OrderChanged is to Order.
+	WaitsChanged func() <-chan struct{}
 	// Founded waits until there is a cluster to watch, or ctx ends. It may be nil.
 	Founded func(ctx context.Context) error
 
@@ -86,6 +91,14 @@ func (r *Reconciler) now() time.Time {
 		return r.Now()
 	}
 	return time.Now()
+}
+
+// signal is the channel of an optional function; nil, which says nothing, without.
+func signal(f func() <-chan struct{}) <-chan struct{} {
+	if f == nil {
+		return nil
+	}
+	return f()
 }
 
 func (r *Reconciler) tick() time.Duration  { return cmp.Or(r.Tick, 5*time.Second) }

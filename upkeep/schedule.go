@@ -180,5 +180,12 @@ func (m *Manager) Commit() string {
 	return m.commit()
 }
 
+// Changed returns a channel that is closed when Commit may answer otherwise.
+func (m *Manager) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.news
+}
+
 // commit is called with the lock held.
 func (m *Manager) commit() string { return cmp.Or(m.decided.Commit, m.Config.Commit) }
