@@ -98,7 +98,7 @@ func (f *Founder) serverConfig(s Server, gossip string) string {
 	text(tls, "ca_file", nomad.ClusterCA)
 	text(tls, "cert_file", s.Certificate)
 	text(tls, "key_file", s.Key)
-	return string(hclwrite.Format(file.Bytes()))
+	return string(file.Bytes())
 }
 
 // introduces reports whether servers of that version know introduction tokens:

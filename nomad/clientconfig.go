@@ -119,7 +119,7 @@ func (c Config) ClientConfig(h Client) ([]File, error) {
 		text(tls, "key_file", h.Key)
 		files = append(files, File{ClusterCA, 0o644, string(ca)})
 	}
-	files = append(files, File{ConfigDir + "/client.hcl", 0o640, string(hclwrite.Format(file.Bytes()))})
+	files = append(files, File{ConfigDir + "/client.hcl", 0o640, string(file.Bytes())})
 	if h.Token != "" {
 		files = append(files, File{introToken, 0o600, h.Token})
 	}
