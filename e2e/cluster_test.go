@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os/exec"
@@ -97,18 +96,7 @@ func TestCluster(t *testing.T) {
 // admitNamed switches a machine on that the configuration names, and admits it.
 func (r *rig) admitNamed(t *testing.T, m lab.Machine) lab.Machine {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	m, err := r.Add(ctx, m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.PowerOn(ctx, m.Name); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.AwaitSeen(ctx, m.MAC); err != nil {
-		t.Fatal(err)
-	}
+	m = r.switchOn(t, m)
 	r.provision(t, "enroll", m.Name, "--no-wait")
 	return m
 }

@@ -160,6 +160,15 @@ func (r *rig) enroll(t *testing.T, m lab.Machine) *lab.Journey {
 // admit switches a new machine on and admits it, without following it.
 func (r *rig) admit(t *testing.T, m lab.Machine) lab.Machine {
 	t.Helper()
+	m = r.switchOn(t, m)
+	r.provision(t, "enroll", m.Name, "--mac", m.MAC.String(), "--role", role, "--no-wait")
+	return m
+}
+
+// switchOn puts a new machine into the rack and waits until the appliance has seen
+// it.
+func (r *rig) switchOn(t *testing.T, m lab.Machine) lab.Machine {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	m, err := r.Add(ctx, m)
@@ -172,7 +181,6 @@ func (r *rig) admit(t *testing.T, m lab.Machine) lab.Machine {
 	if _, err := r.AwaitSeen(ctx, m.MAC); err != nil {
 		t.Fatal(err)
 	}
-	r.provision(t, "enroll", m.Name, "--mac", m.MAC.String(), "--role", role, "--no-wait")
 	return m
 }
 

@@ -91,7 +91,7 @@ func TestTheSessionStays(t *testing.T) {
 	_, state := fresh(t, "Bootstrap Interface")
 	for _, name := range []string{"/ip/address/203.0.113.1/24", "/interface/vlan/bootstrap0"} {
 		err := c.Plan(in, state, Options{Prune: []string{name}}).Err()
-		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "is what this session to 203.0.113.1 runs over") {
+		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "is what the connection to 203.0.113.1 runs over") {
 			t.Errorf("--prune %s: %v", name, err)
 		}
 	}

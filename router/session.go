@@ -29,7 +29,7 @@ func (p *planner) judgeSession() {
 				p.plan.Held = append(p.plan.Held, fmt.Sprintf("%s %s stays: it is the way in for now", t.m.path, t.m.nameOf(g.row)))
 				continue
 			case carries:
-				p.refuse("%s %s is what this session to %s runs over, and the plan removes it: set router.address to another of the router's addresses first", t.m.path, t.m.nameOf(g.row), p.actual.Via)
+				p.refuse("%s %s is what the connection to %s runs over, and the plan removes it: set router.address to another of the router's addresses first", t.m.path, t.m.nameOf(g.row), p.actual.Via)
 			}
 			kept = append(kept, g)
 		}
@@ -41,7 +41,7 @@ func (p *planner) judgeSession() {
 			_, after := w.changes(t.m)
 			for _, name := range words("address interface vlan-id vlan-ids") {
 				if _, changes := after[name]; changes {
-					p.refuse("%s %s is what this session to %s runs over, and the plan changes its %s: set router.address to another of the router's addresses first", t.m.path, t.m.nameOf(w.have), p.actual.Via, name)
+					p.refuse("%s %s is what the connection to %s runs over, and the plan changes its %s: set router.address to another of the router's addresses first", t.m.path, t.m.nameOf(w.have), p.actual.Via, name)
 				}
 			}
 		}
@@ -56,7 +56,7 @@ type carrier struct{ menu, id string }
 func (p *planner) judgeMovedPorts(bridge string) {
 	for _, w := range p.table("/interface/bridge/port").want {
 		if w.have != nil && w.have["bridge"] == bridge {
-			p.refuse("%s is taken from %s, which this session to %s runs over: take the router over with `provision router bootstrap`", w.have["interface"], bridge, p.actual.Via)
+			p.refuse("%s is taken from %s, which the connection to %s runs over: take the router over with `provision router bootstrap`", w.have["interface"], bridge, p.actual.Via)
 		}
 	}
 }
@@ -87,7 +87,7 @@ func (p *planner) carriers() (found []carrier, bridge string) {
 			return row["bridge"] == name && slices.Contains(strings.Split(row["vlan-ids"], ","), vlan["vlan-id"])
 		})
 	} else if name == p.cfg.Bridge {
-		p.refuse("this session to %s runs untagged over %s itself, which will take tagged frames only: put the router's address on a VLAN first, or take the router over with `provision router bootstrap`", p.actual.Via, name)
+		p.refuse("the connection to %s runs untagged over %s itself, which will take tagged frames only: put the router's address on a VLAN first, or take the router over with `provision router bootstrap`", p.actual.Via, name)
 	}
 	if _, ok := add("/interface/bridge", func(row ros.Row) bool { return row["name"] == name }); ok {
 		bridge = name

@@ -119,7 +119,7 @@ func refused(t *testing.T, err error, words ...string) {
 	}
 }
 
-// interleaved returns a call of another session that came between the calls of
+// interleaved returns a call of another connection that came between the calls of
 // one move, or empty when every move was whole.
 func interleaved(calls, move []string) string {
 	for chunk := range slices.Chunk(calls, len(move)) {

@@ -17,7 +17,7 @@ type session struct {
 	remote netip.AddrPort
 	since  time.Time
 	conn   *conn // nil for what has no connection
-	// wait is how a script of this session waits; nil: with the lock free.
+	// wait is how a script of this console waits; nil: with the lock free.
 	wait  func(time.Duration) error
 	depth int // of scripts that run each other
 }

@@ -34,7 +34,7 @@ func TestSafeModeUnroll(t *testing.T) {
 	addPool(t, c, "b")
 	send(t, c, "/ip/pool/set", "=numbers=before", "=name=after")
 	send(t, c, "/ip/pool/remove", "=numbers=a")
-	must(t, r, "/system/identity/set", "=name=elsewhere") // of another session
+	must(t, r, "/system/identity/set", "=name=elsewhere") // by somebody else
 	send(t, c, "/safe-mode/unroll")
 	if now := r.Snapshot(); now != was {
 		t.Errorf("after unroll:\n%s\nwant:\n%s", now, was)
