@@ -149,6 +149,7 @@ func (c *Config) resolve(base string) {
 	}
 	c.resolveCluster(base)
 	c.deriveCluster()
+	c.Nomad.Docker = c.Config.DriverName() == ansible.Docker
 	for i := range c.Network {
 		n := &c.Network[i]
 		if n.Interface == "" {

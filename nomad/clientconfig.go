@@ -98,6 +98,13 @@ func (c Config) ClientConfig(h Client) ([]File, error) {
 	// The configuration job changes the host itself, so it runs unconfined.
 	raw := block(b, "plugin", "raw_exec").AppendNewBlock("config", nil).Body()
 	yes(raw, "enabled", true)
+	if c.Docker {
+		// Both are off by default. A file of the role that configures the driver, too,
+		// replaces this block as a whole.
+		docker := block(b, "plugin", "docker").AppendNewBlock("config", nil).Body()
+		yes(docker, "allow_privileged", true)
+		yes(docker.AppendNewBlock("volumes", nil).Body(), "enabled", true)
+	}
 
 	// Without it the client's own API would let everybody read its tasks' files.
 	if c.ACL || c.TokenFile != "" {

@@ -52,6 +52,7 @@ type Config struct {
 	Job          string   `mapstructure:"job"`          // template of the configuration job; a built-in one when empty
 	Introduction bool     `mapstructure:"introduction"` // give each host an introduction token (Nomad 1.11 and later)
 	ACL          bool     `mapstructure:"-"`            // the cluster wants tokens: set for one that is founded here
+	Docker       bool     `mapstructure:"-"`            // the configuration job runs in a container that has the host: set by the section config
 }
 
 func (c Config) region() string     { return cmp.Or(c.Region, DefaultRegion) }

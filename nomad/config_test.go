@@ -21,7 +21,7 @@ func TestClientConfigGolden(t *testing.T) {
 	if err := os.WriteFile(ca, []byte("-----BEGIN CERTIFICATE-----\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Datacenter: "MATRIX", Servers: []string{"10.0.0.2:4647", "10.0.0.3:4647"}, CA: ca, Pool: "metal"}
+	cfg := Config{Datacenter: "MATRIX", Servers: []string{"10.0.0.2:4647", "10.0.0.3:4647"}, CA: ca, Pool: "metal", Docker: true}
 	files, err := cfg.ClientConfig(Client{
 		Name: "host1", Token: "eyJ.e30.x", Meta: map[string]string{"rack": "r1", "note": `a "quoted" \ word`},
 		Network:     netip.MustParsePrefix("10.0.0.0/24"),

@@ -24,6 +24,15 @@ plugin "raw_exec" {
   }
 }
 
+plugin "docker" {
+  config {
+    allow_privileged = true
+    volumes {
+      enabled = true
+    }
+  }
+}
+
 tls {
   http                   = true
   rpc                    = true
