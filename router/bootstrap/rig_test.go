@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,10 +45,18 @@ func newRig(t *testing.T, c routertest.Config) *rig {
 	return r
 }
 
+// networks counts the networks that were given out. It begins anywhere, because the
+// tests of another checkout may run beside these.
+var (
+	networks     atomic.Uint32
+	firstNetwork = rand.Uint32()
+)
+
 // site is of two networks that no other test is in.
 func site() router.Config {
 	network := func() (gateway netip.Prefix, appliance netip.Addr) {
-		b := [4]byte{127, byte(64 + rand.IntN(128)), byte(rand.IntN(256)), 1}
+		n := firstNetwork + networks.Add(1)
+		b := [4]byte{127, byte(64 + n>>8&127), byte(n), 1}
 		gateway = netip.PrefixFrom(netip.AddrFrom4(b), 24)
 		return gateway, gateway.Addr().Next()
 	}
